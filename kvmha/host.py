@@ -1,0 +1,392 @@
+"""The only door to commands, files, the clock and other processes.
+
+Invariant: nothing in here waits without a bound. A child in D state, the ordinary failure of a storage stack, costs a
+caller its timeout plus one second and never more.
+
+This module is hot: it is loaded by every monitor, and so it imports nothing that an idle interpreter has to search for.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import time
+
+from kvmha.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
+
+PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+OUTPUT_LIMIT = 8 * 1024 * 1024
+"""Bytes of one stream of one command; nothing that we ask answers with more."""
+
+# The module signal loads enum, so the numbers stand here; signal(7) has them, the same on every Linux we support.
+SIGKILL, SIGPIPE, SIGTERM = 9, 13, 15
+
+
+class Completed(Record):
+    """What a command did: its exit code and its two streams as text."""
+
+    argv: tuple[str, ...]
+    rc: int
+    out: str
+    err: str
+
+
+class CommandError(Exception):
+    """A command failed; the message names it, its exit code and its last words."""
+
+    def __init__(self, argv: tuple[str, ...], said: str) -> None:
+        super().__init__(f"{os.path.basename(argv[0])} {said}")
+        self.argv = argv
+
+
+class CommandMissing(CommandError):
+    """The program is not installed."""
+
+
+class CommandTimeout(CommandError):
+    """The command, or a call into a foreign library, did not end in its time."""
+
+
+class CommandFailed(CommandError):
+    """The command ended with an exit code that is not an answer."""
+
+    def __init__(self, done: Completed) -> None:
+        words = [line.strip() for line in (done.err or done.out).splitlines() if line.strip()]
+        how = f"exited with {done.rc}" if done.rc >= 0 else f"was killed by signal {-done.rc}"
+        super().__init__(done.argv, f"{how}: {words[-1][:160]}" if words else how)
+        self.done = done
+
+
+class Host:
+    """One machine: run, read, write, look at processes, tell the time."""
+
+    def now(self) -> float:
+        """Seconds on a clock that never steps (CLOCK_MONOTONIC)."""
+        return time.monotonic()
+
+    def wall_clock(self) -> float:
+        """Seconds since the epoch, for what is compared with other machines or with a log."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait that many seconds."""
+        time.sleep(seconds)
+
+    # ---------------------------------------------------------------- commands
+
+    def which(self, program: str) -> str | None:
+        """Return the absolute path of a program on the fixed PATH, or None."""
+        if "/" in program:
+            return program if os.access(program, os.X_OK) else None
+        for directory in PATH:
+            path = f"{directory}/{program}"
+            if os.access(path, os.X_OK):
+                return path
+        return None
+
+    def run(
+        self,
+        *argv: str,
+        timeout: float,
+        ok: tuple[int, ...] | None = (0,),
+        given: str = "",
+        env: dict[str, str] | None = None,
+    ) -> Completed:
+        """Run a command to its end, its whole process group killed after ``timeout`` seconds.
+
+        ``ok`` are the exit codes that are answers, None for all of them; ``given`` becomes its standard input;
+        ``env`` is added to the fixed PATH and locale.
+
+        Raises CommandMissing, CommandTimeout, CommandFailed.
+        """
+        program = self._program(argv)
+        until = self.now() + timeout
+        files, close_after = _redirections(given)
+        out_read, out_write = os.pipe()
+        err_read, err_write = os.pipe()
+        actions = [*files, (os.POSIX_SPAWN_DUP2, out_write, 1), (os.POSIX_SPAWN_DUP2, err_write, 2)]
+        try:
+            pid = _spawn(program, argv, actions, env)
+        except BaseException:
+            _close(out_read, err_read)
+            raise
+        finally:
+            _close(out_write, err_write, *close_after)
+        try:
+            streams = self._collect(pid, argv, (out_read, err_read), until)
+            status = self._reap(pid, until)
+        except BaseException:
+            _kill_group(pid)
+            # One second for the kernel to take it away; a child in D state is left behind, and the caller goes on.
+            self._reap(pid, self.now() + 1.0)
+            raise
+        finally:
+            _close(out_read, err_read)
+        if status is None:
+            _kill_group(pid)
+            self._reap(pid, self.now() + 1.0)
+            raise CommandTimeout(argv, f"did not end within {timeout:g} s")
+        done = Completed(argv=argv, rc=os.waitstatus_to_exitcode(status), out=streams[0], err=streams[1])
+        if ok is not None and done.rc not in ok:
+            raise CommandFailed(done)
+        return done
+
+    def start(self, *argv: str, log: str, env: dict[str, str] | None = None) -> int:
+        """Start a command that outlives us, in a session of its own with its output in ``log``; return its pid."""
+        program = self._program(argv)
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ]
+        return _spawn(program, argv, actions, env, session=True)
+
+    def stream(self, *argv: str, env: dict[str, str] | None = None) -> tuple[int, int]:
+        """Start a command whose output the caller reads as it comes; return its pid and the descriptor to read."""
+        program = self._program(argv)
+        read, write = os.pipe()
+        actions = [*_redirections("")[0], (os.POSIX_SPAWN_DUP2, write, 1), (os.POSIX_SPAWN_DUP2, write, 2)]
+        try:
+            return _spawn(program, argv, actions, env), read
+        except BaseException:
+            _close(read)
+            raise
+        finally:
+            _close(write)
+
+    def end(self, pid: int) -> None:
+        """End a command of ``stream`` with all that it started, and take its exit status."""
+        _kill_group(pid)
+        self._reap(pid, self.now() + 1.0)
+
+    def interact(self, *argv: str, env: dict[str, str] | None = None) -> int:
+        """Run a command on the caller's own terminal until the person is done; return its exit code."""
+        pid = os.posix_spawn(self._program(argv), argv, {**os.environ, **(env or {})})
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def bounded(self, call: Callable[[], T], *, what: str, timeout: float) -> T:
+        """Return what a call into a foreign library returns, or give it up after ``timeout`` seconds.
+
+        The call runs in a thread that is abandoned when it hangs: a C library waiting for a stopped daemon cannot be
+        interrupted from outside. The agent's main() therefore leaves by os._exit.
+        """
+        import _thread
+
+        done = _thread.allocate_lock()
+        done.acquire()
+        result: list[T] = []
+        failure: list[BaseException] = []
+
+        def body() -> None:
+            try:
+                result.append(call())
+            except BaseException as error:  # handed over to the caller's thread, whatever it is
+                failure.append(error)
+            finally:
+                done.release()
+
+        _thread.start_new_thread(body, ())
+        if not done.acquire(timeout=max(timeout, 0.001)):
+            raise CommandTimeout((what,), f"did not answer within {timeout:.1f} s")
+        if failure:
+            raise failure[0]
+        return result[0]
+
+    def _program(self, argv: tuple[str, ...]) -> str:
+        program = self.which(argv[0])
+        if program is None:
+            raise CommandMissing(argv, "is not installed")
+        return program
+
+    def _collect(self, pid: int, argv: tuple[str, ...], ends: tuple[int, int], until: float) -> list[str]:
+        """Read both streams until they close, or the child has ended and is silent, or the time is up."""
+        chunks: dict[int, list[bytes]] = {end: [] for end in ends}
+        sizes = dict.fromkeys(ends, 0)
+        exit_fd = os.pidfd_open(pid)
+        poll = select.poll()
+        for fd in (*ends, exit_fd):
+            poll.register(fd, select.POLLIN)
+        open_ends = set(ends)
+        try:
+            while open_ends:
+                left = until - self.now()
+                if left <= 0:
+                    break
+                ready = [fd for fd, _ in poll.poll(left * 1000)]
+                # A grandchild may keep the pipes open for ever; what the child itself wrote is there once it has ended.
+                if ready == [exit_fd]:
+                    break
+                for fd in ready:
+                    if fd == exit_fd:
+                        continue
+                    chunk = os.read(fd, 65536)
+                    if not chunk:
+                        poll.unregister(fd)
+                        open_ends.discard(fd)
+                        continue
+                    chunks[fd].append(chunk)
+                    sizes[fd] += len(chunk)
+                    if sizes[fd] > OUTPUT_LIMIT:
+                        raise CommandError(argv, f"printed more than {OUTPUT_LIMIT} bytes")
+        finally:
+            os.close(exit_fd)
+        return [b"".join(chunks[end]).decode("utf-8", "replace") for end in ends]
+
+    def _reap(self, pid: int, until: float) -> int | None:
+        """Return the child's wait status, or None if it has not ended by then."""
+        try:
+            exit_fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return None
+        try:
+            poll = select.poll()
+            poll.register(exit_fd, select.POLLIN)
+            poll.poll(max(until - self.now(), 0) * 1000)
+            found, status = os.waitpid(pid, os.WNOHANG)
+            return status if found else None
+        finally:
+            os.close(exit_fd)
+
+    # ------------------------------------------------------------------- files
+
+    def read(self, path: str) -> str:
+        """Return a file's text. Raises OSError."""
+        return self.read_bytes(path).decode("utf-8", "replace")
+
+    def read_bytes(self, path: str, limit: int = OUTPUT_LIMIT) -> bytes:
+        """Return a file's first ``limit`` bytes. Raises OSError."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            chunks = []
+            while limit > 0:
+                chunk = os.read(fd, min(limit, 65536))
+                if not chunk:
+                    break
+                chunks.append(chunk)
+                limit -= len(chunk)
+            return b"".join(chunks)
+        finally:
+            os.close(fd)
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Replace a file as a whole and durably, its folder made if need be: readers see the old text or the new."""
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        draft = f"{path}.{os.getpid()}.new"
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        try:
+            rest = text.encode()
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+            os.fsync(fd)
+        except BaseException:
+            os.unlink(draft)
+            raise
+        finally:
+            os.close(fd)
+        os.rename(draft, path)
+
+    def remove(self, path: str) -> None:
+        """Remove a file; one that is not there is fine."""
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+
+    def exists(self, path: str) -> bool:
+        """Tell whether anything has this path."""
+        return os.path.exists(path)
+
+    def names(self, path: str) -> list[str]:
+        """Return the names in a folder, sorted; none if there is no such folder."""
+        try:
+            return sorted(os.listdir(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    # --------------------------------------------------------------- processes
+
+    def pids(self) -> Iterator[int]:
+        """Yield the ids of all processes."""
+        return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+    def cmdline(self, pid: int) -> tuple[str, ...]:
+        """Return a process's arguments as it got them; nothing for one that has ended or is a zombie."""
+        try:
+            raw = self.read_bytes(f"/proc/{pid}/cmdline", limit=1024 * 1024)
+        except (FileNotFoundError, ProcessLookupError):
+            return ()
+        return tuple(part.decode("utf-8", "surrogateescape") for part in raw.split(b"\0")[:-1])
+
+    def kill(self, pid: int, signal: int, *, still: Callable[[], bool], wait: float) -> bool:
+        """Send a signal to a process if ``still()`` says that it is the right one; tell whether it has ended.
+
+        The process is held by a pidfd before it is looked at, so that the signal cannot hit one that got its number.
+        """
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            if not still():
+                return True
+            # signal.pidfd_send_signal lives in the module signal; the C module below it does not load enum.
+            import _signal
+
+            try:
+                _signal.pidfd_send_signal(fd, signal)  # type: ignore[attr-defined]
+            except OSError as error:
+                if error.errno != errno.ESRCH:
+                    raise
+                return True
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            return bool(poll.poll(wait * 1000))
+        finally:
+            os.close(fd)
+
+
+def _redirections(given: str) -> tuple[list[tuple[Any, ...]], list[int]]:
+    """Return the spawn actions for standard input, and the descriptors to close once the child has them."""
+    if not given:
+        return [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)], []
+    # A file in memory needs no writer beside the reader, whatever its size.
+    memory = os.memfd_create("given")
+    os.write(memory, given.encode())
+    os.lseek(memory, 0, os.SEEK_SET)
+    return [(os.POSIX_SPAWN_DUP2, memory, 0)], [memory]
+
+
+def _spawn(
+    program: str,
+    argv: tuple[str, ...],
+    actions: list[tuple[Any, ...]],
+    env: dict[str, str] | None,
+    *,
+    session: bool = False,
+) -> int:
+    environment = {"PATH": ":".join(PATH), "LC_ALL": "C", **(env or {})}
+    # Python ignores SIGPIPE, and an ignored signal stays ignored across exec: tools would then not end with their pipe.
+    fate = {"setsigdef": [SIGPIPE], "setsigmask": []}
+    if session:
+        return os.posix_spawn(program, argv, environment, file_actions=actions, setsid=True, **fate)  # type: ignore[arg-type]
+    return os.posix_spawn(program, argv, environment, file_actions=actions, setpgroup=0, **fate)  # type: ignore[arg-type]
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
