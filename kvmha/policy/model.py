@@ -1,0 +1,22 @@
+"""The nouns that decisions speak of."""
+
+from __future__ import annotations
+
+from kvmha.record import Record
+
+
+class GuestIdentity(Record):
+    """What tells one guest from all others: libvirt's name on one host, and the UUID everywhere."""
+
+    name: str
+    uuid: str = ""
+    """Lower case with dashes; empty where the definition carries none and libvirt has not been asked yet."""
+
+
+class GuestState(Record):
+    """A domain's state and the reason for it, in libvirt's own words (``virsh domstate --reason``)."""
+
+    state: str
+    reason: str = ""
+    pid: int = 0
+    """The QEMU process, 0 if there is none or it is not known."""
