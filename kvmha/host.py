@@ -167,6 +167,14 @@ class Host:
         _kill_group(pid)
         self._reap(pid, self.now() + 1.0)
 
+    def wait(self, pid: int, *, timeout: float) -> int | None:
+        """Return the exit code of a child that start or stream made, or None if it runs on or is no child of ours."""
+        try:
+            status = self._reap(pid, self.now() + timeout)
+        except ChildProcessError:
+            return None
+        return None if status is None else os.waitstatus_to_exitcode(status)
+
     def interact(self, *argv: str, env: dict[str, str] | None = None) -> int:
         """Run a command on the caller's own terminal until the person is done; return its exit code."""
         pid = os.posix_spawn(self._program(argv), argv, {**os.environ, **(env or {})})
@@ -282,16 +290,17 @@ class Host:
         draft = f"{path}.{os.getpid()}.new"
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         try:
-            rest = text.encode()
-            while rest:
-                rest = rest[os.write(fd, rest) :]
-            os.fsync(fd)
+            try:
+                rest = text.encode()
+                while rest:
+                    rest = rest[os.write(fd, rest) :]
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(draft, path)
         except BaseException:
             os.unlink(draft)
             raise
-        finally:
-            os.close(fd)
-        os.rename(draft, path)
 
     def remove(self, path: str) -> None:
         """Remove a file; one that is not there is fine."""
@@ -338,10 +347,10 @@ class Host:
             if not still():
                 return True
             # signal.pidfd_send_signal lives in the module signal; the C module below it does not load enum.
-            import _signal
+            import _signal  # type: ignore[import-not-found]
 
             try:
-                _signal.pidfd_send_signal(fd, signal)  # type: ignore[attr-defined]
+                _signal.pidfd_send_signal(fd, signal)
             except OSError as error:
                 if error.errno != errno.ESRCH:
                     raise

@@ -125,10 +125,10 @@ def main(cls: type[Agent]) -> NoReturn:
         code = perform(cls, env, Host())
     except Exception:
         # A defect of ours. The traceback goes to the executor's log, and the reason says so in one line.
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
         kind, error = sys.exc_info()[:2]
         prefix = os.environ.get("OCF_EXIT_REASON_PREFIX", "ocf-exit-reason:")
-        os.write(2, f"{prefix}defect in kvmha: {kind.__name__ if kind else ''}: {error}\n".encode()[:300])
+        said = Report(agent=cls.name, instance="", prefix=prefix)
+        said.exit_reason(f"defect in kvmha: {kind.__name__ if kind else ''}: {error}")
         code = codes.ERR_GENERIC
-    sys.stderr.flush()
     os._exit(code)

@@ -1,7 +1,7 @@
 """Exit codes of OCF resource agents (OCF resource agent API 1.1, section "Exit status codes").
 
-190 and 191 are Pacemaker's extension: the service runs, but what it leans on is reduced. Plain integers, because ``enum``
-would cost every monitor three milliseconds.
+190 and 191 are Pacemaker's extension: the service runs, but what it leans on is reduced. Plain integers, because
+``enum`` would cost every monitor three milliseconds.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ class OcfEnv(Record):
     def from_environ(cls, arguments: Sequence[str], environ: Mapping[str, str]) -> OcfEnv:
         """Read a call from an agent's arguments (the action alone) and environment.
 
-        The names are those of Pacemaker's executor (Pacemaker Explained, "OCF resource agents"; times are milliseconds).
+        The names are those of Pacemaker's executor (Pacemaker Explained, "OCF resource agents"; times are
+        milliseconds).
         """
         params = {
             key[len(_PARAM) :]: value
@@ -64,4 +65,4 @@ class OcfEnv(Record):
 
 def _number(text: str | None) -> float:
     """Read a number that the cluster manager wrote; what is no number counts as not given."""
-    return float(text) if text and text.isdigit() else 0.0
+    return float(text) if text and text.isascii() and text.isdigit() else 0.0

@@ -1,8 +1,8 @@
 """OCF 1.1 metadata from an agent's table.
 
-One document must please four readers that disagree: Pacemaker's and pcs's RNG for OCF 1.1, the DTD of ocf-tester, which is
-older than ``unique-group``, ``reloadable`` and ``reload-agent``, and crmsh. The internal subset below adds those to the DTD
-without touching what the other readers see.
+One document must please four readers that disagree: Pacemaker's and pcs's RNG for OCF 1.1, the DTD of ocf-tester,
+which is older than ``unique-group``, ``reloadable`` and ``reload-agent``, and crmsh. The internal subset below adds
+those to the DTD without touching what the other readers see.
 """
 
 from __future__ import annotations

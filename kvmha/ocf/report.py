@@ -18,11 +18,18 @@ class Report(Record):
     prefix: str = "ocf-exit-reason:"
 
     def exit_reason(self, reason: str) -> None:
-        """Say why the action fails. Pacemaker takes the last such line of standard error to its end, so: one line, last."""
-        line = " ".join(reason.split())
+        """Say why the action fails, in one line, as the last: Pacemaker takes that to its end.
+
+        It is stored in the CIB, and XML 1.0 has no way to write most of the characters that cannot be printed.
+        """
+        line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(reason.split()))
         if len(line) >= REASON_LIMIT:
             line = line[: REASON_LIMIT - 4] + "..."
-        os.write(2, f"{self.prefix}{line}\n".encode("utf-8", "replace"))
+        try:
+            os.write(2, f"{self.prefix}{line}\n".encode("utf-8", "replace"))
+        except OSError:
+            # Nobody listens any more. The exit code stays what it is.
+            pass
 
     def log(self, text: str, *, warning: bool = False) -> None:
         """Record a change of state, or a refusal, in the system log. A healthy monitor never calls this."""

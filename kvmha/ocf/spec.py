@@ -1,7 +1,7 @@
 """The rows of an agent's table: its parameters and its actions.
 
-The table is the only place where a parameter is named. It drives parsing, defaults, validation, the metadata XML and the
-tables in the documentation.
+The table is the only place where a parameter is named. It drives parsing, defaults, validation, the metadata XML and
+the tables in the documentation.
 """
 
 from __future__ import annotations
@@ -65,8 +65,11 @@ class Param(Record):
             expected += f" from {self.minimum} to {self.maximum}"
         elif self.minimum is not None:
             expected += f" of at least {self.minimum}"
+        # int() alone would also take 1_000 and the digits of other scripts.
+        if "_" in text or not text.isascii():
+            raise self._wrong(text, expected)
         try:
-            value = int(text.strip(), 10)
+            value = int(text, 10)
         except ValueError:
             raise self._wrong(text, expected) from None
         too_small = self.minimum is not None and value < self.minimum

@@ -20,8 +20,8 @@ class Verdict(Record):
     reason: str = ""
 
 
-# The words are those of libvirt's virDomainState and its reasons (include/libvirt/libvirt-domain.h), as its status files
-# and virsh spell them. An empty reason stands for every reason that has no row of its own.
+# The words are those of libvirt's virDomainState and its reasons (include/libvirt/libvirt-domain.h), as its status
+# files and virsh spell them. An empty reason stands for every reason that has no row of its own.
 _TABLE = {
     ("running", ""): (RUNNING, ""),
     ("blocked", ""): (RUNNING, ""),

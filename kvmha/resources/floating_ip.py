@@ -1,7 +1,7 @@
 """ocf:kvmha:FloatingIP, an address that moves with a service.
 
-Invariant: stop and monitor look for the address on every link and need neither a route nor a link's name; a successful stop
-has seen that no link carries it.
+Invariant: stop and monitor look for the address on every link and need neither a route nor a link's name; a successful
+stop has seen that no link carries it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from kvmha.tools import ip
 POLL = 0.05
 """Seconds between two looks at an IPv6 address whose uniqueness the kernel still checks."""
 
+ANNOUNCE_RESERVE = 2.0
+"""Seconds of a start that announcements leave alone."""
+
 
 class FloatingIP(Agent):
     """The agent: a table, and one method for each action."""
@@ -21,11 +24,11 @@ class FloatingIP(Agent):
     name = "FloatingIP"
     shortdesc = "Manages an IPv4 or IPv6 address that moves between nodes"
     longdesc = """
-    Configures an IPv4 or IPv6 address on one node and announces it to the neighbours, so that clients reach the node where the
-    service is.
+    Configures an IPv4 or IPv6 address on one node and announces it to the neighbours, so that clients
+    reach the node where the service is.
 
-    Stop and monitor find the address on whatever link it is, without a route and without the link's name; stop succeeds only
-    when no link of the node carries the address any more.
+    Stop and monitor find the address on whatever link it is, without a route and without the link's name; stop
+    succeeds only when no link of the node carries the address any more.
     """
     params = (
         Param(
@@ -36,19 +39,20 @@ class FloatingIP(Agent):
         Param(
             name="cidr_netmask", kind="integer", minimum=1, maximum=128, identity=True,
             shortdesc="Length of the network prefix in bits",
-            longdesc="Length of the network prefix in bits. Not set: that of the network on the link which contains the address.",
+            longdesc="""Length of the network prefix in bits. Not set: that of the network on the link which contains
+            the address.""",
         ),
         Param(
             name="nic", identity=True,
             shortdesc="The link",
-            longdesc="""The link that carries the address. Not set: the link with another address whose network contains this one,
-            looked for at start only.""",
+            longdesc="""The link that carries the address. Not set: the link with another address whose network
+            contains this one, looked for at start only.""",
         ),
         Param(
             name="arp_count", kind="integer", default="3", minimum=0, maximum=100,
             shortdesc="Announcements at start",
-            longdesc="""How many times the address is announced at start, as gratuitous ARP or as an unsolicited neighbour
-            advertisement. 0: not at all.""",
+            longdesc="""How many times the address is announced at start, as gratuitous ARP or as an unsolicited
+            neighbour advertisement. 0: not at all.""",
         ),
         Param(
             name="arp_interval", kind="integer", default="50", minimum=1, maximum=10_000,
@@ -119,7 +123,7 @@ class FloatingIP(Agent):
         address = self.param("ip")
         if not address:
             raise OcfError(codes.ERR_CONFIGURED, "ip is not set")
-        return ip.addresses(self.host, address)
+        return ip.places(self.host, address)
 
     def _why_not_well(self, seen: ip.Address) -> str | None:
         nic, prefix = self.param("nic"), self.param("cidr_netmask")
@@ -137,8 +141,11 @@ class FloatingIP(Agent):
         text, prefix, nic = self.param("ip"), self.param("cidr_netmask"), self.param("nic")
         try:
             address = ipaddress.ip_address(text)
+            if "%" in text:
+                raise ValueError(text)
         except ValueError:
-            raise OcfError(codes.ERR_CONFIGURED, f'ip="{text}" is not an IPv4 or IPv6 address such as 192.0.2.10') from None
+            reason = f'ip="{text}" is not an IPv4 or IPv6 address such as 192.0.2.10'
+            raise OcfError(codes.ERR_CONFIGURED, reason) from None
         wrong = []
         if address.is_multicast or address.is_unspecified or address.is_loopback:
             wrong.append(f'ip="{text}" is not an address that a node can take over')
@@ -166,7 +173,8 @@ class FloatingIP(Agent):
                 return ip.Address(link=beside.link, address=str(address), prefix=prefix or beside.prefix)
         where = f"on nic={nic}" if nic else "on any link"
         raise OcfError(
-            codes.ERR_GENERIC, f"no network that contains ip={address} {where}: set nic and cidr_netmask, or configure the network"
+            codes.ERR_GENERIC,
+            f"no network that contains ip={address} {where}: set nic and cidr_netmask, or configure the network",
         )
 
     def _wait_until_usable(self, wanted: ip.Address) -> None:
@@ -187,7 +195,9 @@ class FloatingIP(Agent):
     def _announce(self, address: ip.Address) -> None:
         from kvmha.tools import neighbour
 
-        count, interval = self.param("arp_count"), self.param("arp_interval") / 1000
+        interval = self.param("arp_interval") / 1000
+        # However many are wished for, the start has to end in its time.
+        count = min(self.param("arp_count"), 1 + int(self.left(ANNOUNCE_RESERVE) / interval))
         try:
             neighbour.announce(self.host, address.link, address.address, count=count, interval=interval)
         except OSError as error:

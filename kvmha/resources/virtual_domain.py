@@ -1,8 +1,9 @@
 """ocf:kvmha:VirtualDomain, a KVM guest that libvirt runs.
 
-Invariant: "not running" and a successful stop are said only on proof, which is no QEMU process of that UUID in /proc and no
-active domain at libvirt where libvirt answers. Who the guest is comes from the definition, or, once it was started here,
-from what was remembered then, so that a definition that went away hides nothing.
+Invariant: "not running" and a successful stop are said only on proof, which is no QEMU process of that UUID in /proc
+and no active domain at libvirt where libvirt answers. Who the guest is comes from the definition, or, once it was
+started here, from what was remembered then, so that a definition that went away hides nothing. A start that libvirt
+took and did not answer is no absence either, until libvirt can be asked.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ PRESS_INTERVAL = 10.0
 MIGRATION_RESERVE = 15.0
 """Seconds kept of a migrate_to to abort the move and see the guest run here again."""
 
+NOTICE = 5.0
+"""Seconds in which libvirt notices that a guest's process has ended; it calls the guest active until then."""
+
 POLL = 0.25
 """Seconds between two looks while waiting."""
 
@@ -42,9 +46,10 @@ _PARAMS = (
     Param(
         name="config", required=True, identity=True, unique_group="config",
         shortdesc="Path of the guest's libvirt XML definition",
-        longdesc="""Absolute path of the guest's libvirt XML definition, readable on every node that may run the guest. Give the
-        definition a UUID: it is what tells a second copy of the guest from the first. The file is read at start; once the guest
-        runs, the agent remembers who it is, so that monitor and stop stay right if the file goes away.""",
+        longdesc="""Absolute path of the guest's libvirt XML definition, readable on every node that may run the guest.
+        Give the definition a UUID: it is what tells a second copy of the guest from the first. The file is read at
+        start; once the guest runs, the agent remembers who it is, so that monitor and stop stay right if the file goes
+        away.""",
     ),
     Param(
         name="hypervisor", default="qemu:///system", identity=True,
@@ -54,31 +59,32 @@ _PARAMS = (
     Param(
         name="force_stop", kind="boolean", default="false",
         shortdesc="Stop by cutting the guest's power",
-        longdesc="""Stop by cutting the guest's power at once, without asking it to shut down. Without this the guest has the time
-        of the stop action, less a reserve, to shut down by itself before its power is cut.""",
+        longdesc="""Stop by cutting the guest's power at once, without asking it to shut down. Without this the guest
+        has the time of the stop action, less a reserve, to shut down by itself before its power is cut.""",
     ),
     Param(
         name="migration_transport", choices=("", "ssh", "tls", "tcp"),
         shortdesc="How the target's libvirt is reached for a live migration",
-        longdesc=f"""How the target's libvirt is reached for a live migration: ssh, tls or tcp. {_OWN_WORDS} tcp is not encrypted and
-        belongs on a network that only the cluster's nodes can reach.""",
+        longdesc=f"""How the target's libvirt is reached for a live migration: ssh, tls or tcp. {_OWN_WORDS} tcp is not
+        encrypted and belongs on a network that only the cluster's nodes can reach.""",
     ),
     Param(
         name="migration_user",
         shortdesc="User name at the target's libvirt",
-        longdesc="User name at the target's libvirt, with migration_transport=ssh. Empty: the user that the agent runs as, root.",
+        longdesc="User name at the target's libvirt, with migration_transport=ssh. Empty: the agent's own, root.",
     ),
     Param(
         name="migration_network_suffix",
         shortdesc="Suffix of the node names on the migration network",
-        longdesc="""Appended to the first label of the target's node name to name it on the migration network: with -mig, a move to
-        n2.example.org goes to n2-mig.example.org. Both the call to the target's libvirt and the guest's memory take that way.""",
+        longdesc="""Appended to the first label of the target's node name to name it on the migration network: with
+        -mig, a move to n2.example.org goes to n2-mig.example.org. Both the call to the target's libvirt and the
+        guest's memory take that way.""",
     ),
     Param(
         name="migrateuri",
         shortdesc="Where the target receives the guest's memory",
-        longdesc="""Where the target receives the guest's memory, as libvirt's migration URI; %n is replaced by the target's node name,
-        as in tcp://%n. It overrides what migration_network_suffix would make.""",
+        longdesc="""Where the target receives the guest's memory, as libvirt's migration URI; %n is replaced by the
+        target's node name, as in tcp://%n. It overrides what migration_network_suffix would make.""",
     ),
     Param(
         name="migration_speed", kind="integer", minimum=1,
@@ -88,8 +94,8 @@ _PARAMS = (
     Param(
         name="migration_downtime", kind="integer", minimum=1, maximum=2_000_000,
         shortdesc="Limit of the guest's pause in a migration, ms",
-        longdesc="""How long, in milliseconds, QEMU may expect the guest to stand still at the end of a live migration. Not set:
-        QEMU's own, 300 ms.""",
+        longdesc="""How long, in milliseconds, QEMU may expect the guest to stand still at the end of a live migration.
+        Not set: QEMU's own, 300 ms.""",
     ),
 )  # fmt: skip
 
@@ -99,6 +105,8 @@ class Remembered(Record):
 
     config: str
     guest: GuestIdentity
+    is_starting: bool = False
+    """Libvirt was asked to start the guest, and its answer has not been seen."""
 
 
 class VirtualDomain(Agent):
@@ -109,9 +117,9 @@ class VirtualDomain(Agent):
     longdesc = """
     Runs a KVM guest of libvirt as a cluster resource and moves it live (with the meta attribute allow-migrate=true).
 
-    The agent reports a guest as stopped only on proof, that is when no QEMU process with the guest's UUID exists on the node. It
-    does so without libvirt when libvirt is down, restarting or stuck. The recurring monitor needs neither libvirt nor any other
-    command.
+    The agent reports a guest as stopped only on proof, that is when no QEMU process with the guest's UUID exists on
+    the node. It does so without libvirt when libvirt is down, restarting or stuck. The recurring monitor needs neither
+    libvirt nor any other command.
     """
     params = _PARAMS
     actions = (
@@ -151,6 +159,8 @@ class VirtualDomain(Agent):
 
     def start(self) -> int:
         """Start the guest from its definition and wait until it runs."""
+        from kvmha.tools.libvirtd import LibvirtSilent
+
         self._check_params()
         running = self._remembered()
         if running is not None and qemu_process.find(self.host, running.guest):
@@ -160,9 +170,12 @@ class VirtualDomain(Agent):
             self._remember(guest)
             return self._already_here(guest)
         # Written first: whatever becomes of us in the middle, the next stop knows whom to look for.
-        self._remember(guest)
+        self._remember(guest, is_starting=True)
         try:
             domain = self._libvirt().create(xml)
+        except LibvirtSilent:
+            # It may still be carried out, so the doubt stays written down.
+            raise
         except BaseException:
             if not qemu_process.find(self.host, guest):
                 self._forget()
@@ -181,13 +194,16 @@ class VirtualDomain(Agent):
             return codes.SUCCESS if code == codes.NOT_RUNNING else code
         libvirt = self._libvirt()
         reserve = min(STOP_RESERVE, self.left() * 0.4)
-        if not self._is_gone(guest, libvirt):
-            self._abort_move(guest, libvirt)
+        if self._why_not_gone(guest, libvirt):
+            # A libvirt that hangs must not eat what is kept for the guest's end without it.
+            polite = self._libvirt(reserve)
+            self._abort_move(guest, polite)
             if not self.param("force_stop"):
-                self._shut_down(guest, libvirt, reserve)
+                self._shut_down(guest, polite, reserve)
             self._cut_power(guest, libvirt)
-            if not self._is_gone(guest, libvirt):
-                raise OcfError(codes.ERR_GENERIC, f"{guest.name} is still here after its power was cut")
+            reason = self._wait_until_gone(guest, libvirt, self.left())
+            if reason:
+                raise OcfError(codes.ERR_GENERIC, reason)
             self.report.log(f"stopped {guest.name}")
         self._forget()
         return codes.SUCCESS
@@ -259,7 +275,9 @@ class VirtualDomain(Agent):
             # It may be on a file system that is not mounted yet, which is no property of the installation.
             raise OcfError(codes.ERR_GENERIC, f"config={path}: {error.strerror}") from None
         try:
-            return xml.decode("utf-8", "replace"), parse_identity(xml)
+            return xml.decode(), parse_identity(xml)
+        except UnicodeDecodeError:
+            raise OcfError(codes.ERR_CONFIGURED, f"config={path} is not in UTF-8, which libvirt is given") from None
         except DomainXmlError as error:
             raise OcfError(codes.ERR_CONFIGURED, f"config={path} is no domain definition: {error}") from None
 
@@ -274,27 +292,41 @@ class VirtualDomain(Agent):
             return None
 
     def _without_identity(self) -> int:
-        """Answer for a guest that we cannot name: it is absent only where no guest runs at all."""
-        if not qemu_process.find_any(self.host):
-            return codes.NOT_RUNNING
-        path = self.param("config") or "(not set)"
-        raise OcfError(
-            codes.ERR_GENERIC, f"cannot tell whether the guest runs here: config={path} is not readable, and guests are running"
-        )
+        """Answer for a guest that we cannot name: it is absent where every guest is known to be another resource's."""
+        others = self._others()
+        for pid in qemu_process.find_any(self.host):
+            if not any(qemu_process.is_guest(self.host, pid, other) for other in others):
+                path = self.param("config") or "(not set)"
+                raise OcfError(
+                    codes.ERR_GENERIC,
+                    f"cannot tell whether the guest runs here: config={path} is not readable; process {pid} may be it",
+                )
+        return codes.NOT_RUNNING
 
-    def _libvirt(self) -> Libvirt:
+    def _libvirt(self, reserve: float = 0.0) -> Libvirt:
         from kvmha.tools.libvirtd import Libvirt
 
-        return Libvirt(self.host, self.param("hypervisor"), self.left)
+        return Libvirt(self.host, self.param("hypervisor"), lambda: self.left(reserve))
 
     # --------------------------------------------------------------- remembered
 
     def _remembered(self) -> Remembered | None:
-        return _read_remembered(self.host, self._remembered_path(), self.param("config"))
+        """Return who was started here; what was started from another definition is another guest."""
+        found = _read_remembered(self.host, self._remembered_path())
+        config = self.param("config")
+        # Where the cluster has lost its own record, a stop may come without parameters: then the file alone decides.
+        return None if found is None or (config and found.config != config) else found
 
-    def _remember(self, guest: GuestIdentity) -> None:
+    def _others(self) -> list[GuestIdentity]:
+        """Return the guests that other resources started here, from other definitions than ours."""
+        names = [name for name in self.host.names(REMEMBERED) if name != self.env.instance]
+        found = [_read_remembered(self.host, f"{REMEMBERED}/{name}") for name in names]
+        config = self.param("config")
+        return [other.guest for other in found if other is not None and config and other.config != config]
+
+    def _remember(self, guest: GuestIdentity, *, is_starting: bool = False) -> None:
         text = f"config={self.param('config')}\nname={guest.name}\nuuid={guest.uuid}\n"
-        self.host.write(self._remembered_path(), text, mode=0o600)
+        self.host.write(self._remembered_path(), text + ("starting=1\n" if is_starting else ""), mode=0o600)
 
     def _forget(self) -> None:
         self.host.remove(self._remembered_path())
@@ -321,28 +353,47 @@ class VirtualDomain(Agent):
             domain = self._libvirt().domain(guest)
         except LibvirtUnreachable as error:
             pids = qemu_process.find(self.host, guest)
+            if not pids and self._may_start():
+                raise OcfError(codes.ERR_GENERIC, f"{guest.name} may still start here, because {error}") from None
             if not pids:
                 return codes.NOT_RUNNING
             return self.degraded(f"{guest.name} runs as process {pids[0]}, but {error}")
         pids = qemu_process.find(self.host, guest)
         if domain is not None and domain.is_active:
-            return self._code_of(guest, domain.seen)
+            return self._code_of(guest, domain.seen.replace(pid=pids[0] if pids else 0))
         if pids:
             raise OcfError(codes.ERR_GENERIC, f"{guest.name} runs as process {pids[0]}, of which libvirt does not know")
         return codes.NOT_RUNNING
 
-    def _is_gone(self, guest: GuestIdentity, libvirt: Libvirt) -> bool:
-        """Tell whether the guest is provably absent: no process, and libvirt, where it answers, agrees."""
+    def _may_start(self) -> bool:
+        """Tell whether libvirt was asked to start the guest and may still do so."""
+        remembered = self._remembered()
+        return remembered is not None and remembered.is_starting
+
+    def _why_not_gone(self, guest: GuestIdentity, libvirt: Libvirt) -> str | None:
+        """Return why the guest is not provably absent, or None: no process, and libvirt, where it answers, agrees."""
         from kvmha.tools.libvirtd import LibvirtUnreachable
 
-        if qemu_process.find(self.host, guest):
-            return False
+        pids = qemu_process.find(self.host, guest)
+        if pids:
+            return f"{guest.name} is still here as process {pids[0]}"
         try:
             domain = libvirt.domain(guest)
-        except LibvirtUnreachable:
-            # The process table is proof by itself; libvirt is asked for what it may be about to start.
-            return True
-        return domain is None or not domain.is_active
+        except LibvirtUnreachable as error:
+            # The process table is proof by itself, except for what libvirt is about to start.
+            return f"{guest.name} may still start here, because {error}" if self._may_start() else None
+        if domain is None or not domain.is_active:
+            return None
+        return f"{guest.name} is still here for libvirt, though it has no process"
+
+    def _wait_until_gone(self, guest: GuestIdentity, libvirt: Libvirt, seconds: float) -> str | None:
+        """Wait for the guest's provable absence; return why it is not absent when the time is up, or None."""
+        until = self.host.now() + min(seconds, self.left())
+        while True:
+            reason = self._why_not_gone(guest, libvirt)
+            if reason is None or self.host.now() + POLL > until:
+                return reason
+            self.host.sleep(POLL)
 
     def _already_here(self, guest: GuestIdentity) -> int:
         code = self.monitor()
@@ -375,7 +426,7 @@ class VirtualDomain(Agent):
             seen = qemu_process.read_status(self.host, guest)
             if seen is not None and seen.state not in ("running", "blocked", "shutdown"):
                 # A guest whose processors stand still cannot answer its power button.
-                self.report.log(f"{guest.name} is {seen.state} ({seen.reason}) and cannot shut down by itself", warning=True)
+                self.report.log(f"{guest.name} is {seen.state} ({seen.reason}), so it cannot shut down", warning=True)
                 return
             if self.host.now() >= next_press:
                 next_press = self.host.now() + PRESS_INTERVAL
@@ -395,7 +446,8 @@ class VirtualDomain(Agent):
         """End the guest without its consent: through libvirt, and where that fails by ending its QEMU process."""
         from kvmha.tools.libvirtd import LibvirtError
 
-        if not qemu_process.find(self.host, guest):
+        has_process = bool(qemu_process.find(self.host, guest))
+        if not has_process and not self._wait_until_gone(guest, libvirt, min(NOTICE, self.left() * 0.3)):
             return
         try:
             libvirt.destroy(guest, timeout=self.left() * 0.6)
@@ -403,8 +455,13 @@ class VirtualDomain(Agent):
             self.report.log(f"libvirt could not end {guest.name}: {error}", warning=True)
         for signal in (SIGTERM, SIGKILL):
             for pid in qemu_process.find(self.host, guest):
-                wait = min(5.0, self.left() * 0.4)
-                self.host.kill(pid, signal, still=lambda pid=pid: qemu_process.is_guest(self.host, pid, guest), wait=wait)
+                self._kill(guest, pid, signal)
+
+    def _kill(self, guest: GuestIdentity, pid: int, signal: int) -> None:
+        def still() -> bool:
+            return qemu_process.is_guest(self.host, pid, guest)
+
+        self.host.kill(pid, signal, still=still, wait=min(5.0, self.left() * 0.4))
 
     # ------------------------------------------------------------------- moving
 
@@ -429,39 +486,43 @@ class VirtualDomain(Agent):
         try:
             libvirt.migrate(domain.identity, order, timeout=self.left(reserve))
         except LibvirtUnreachable as error:
-            self._step_back(domain.identity, libvirt)
-            raise OcfError(codes.ERR_GENERIC, f"migration of {name} to {target} was aborted: {error}") from None
+            outcome = self._step_back(domain.identity, libvirt)
+            raise OcfError(codes.ERR_GENERIC, f"migration of {name} to {target} {outcome}: {error}") from None
         except LibvirtError as error:
             raise OcfError(codes.ERR_GENERIC, f"migration of {name} to {target} failed: {error}") from None
 
-    def _step_back(self, guest: GuestIdentity, libvirt: Libvirt) -> None:
-        """Abort a migration that did not end in time, and wait until the guest runs here again or time is up."""
+    def _step_back(self, guest: GuestIdentity, libvirt: Libvirt) -> str:
+        """Abort a migration until the guest runs here again or time is up; return what came of it."""
         from kvmha.tools.libvirtd import LibvirtError
 
-        try:
-            libvirt.abort_job(guest)
-        except LibvirtError as error:
-            self.report.log(f"could not abort the migration of {guest.name}: {error}", warning=True)
-        while self.left() > POLL:
-            seen = qemu_process.read_status(self.host, guest)
-            if seen is not None and seen.state == "running":
-                self.report.log(f"{guest.name} runs here again after its migration was aborted", warning=True)
-                return
+        while True:
+            try:
+                if libvirt.migrating_out(guest):
+                    libvirt.abort_job(guest)
+                else:
+                    seen = qemu_process.read_status(self.host, guest)
+                    if seen is not None and seen.state == "running":
+                        return "was aborted and the guest runs here"
+            except LibvirtError:
+                # Whatever it is, the guest itself decides what there is to say when the time is up.
+                pass
+            if not qemu_process.find(self.host, guest):
+                return "did not end in time and the guest does not run here any more"
+            if self.left() < POLL:
+                return "did not end in time and may still be under way"
             self.host.sleep(POLL)
 
 
-def _read_remembered(host: Host, path: str, config: str) -> Remembered | None:
-    """Read who was started here; what was started from another definition is another guest."""
+def _read_remembered(host: Host, path: str) -> Remembered | None:
     try:
         text = host.read(path)
     except OSError:
         return None
     found = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         key, _, value = line.partition("=")
         found[key] = value
-    # After a failed start of the cluster's own bookkeeping a stop may come without parameters: then the file alone decides.
-    if not found.get("name") or (config and found.get("config") != config):
+    if not found.get("name"):
         return None
     guest = GuestIdentity(name=found["name"], uuid=found.get("uuid", ""))
-    return Remembered(config=found.get("config", ""), guest=guest)
+    return Remembered(config=found.get("config", ""), guest=guest, is_starting="starting" in found)

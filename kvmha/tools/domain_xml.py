@@ -45,6 +45,11 @@ def parse_identity(xml: bytes) -> GuestIdentity:
         parser.Parse(xml, True)
     except expat.ExpatError as error:
         raise DomainXmlError(f"it is not well-formed XML: {error}") from None
+    except DomainXmlError:
+        raise
+    except (LookupError, ValueError) as error:
+        # What pyexpat raises for an encoding that Python does not know, or that has more than one byte per character.
+        raise DomainXmlError(f"its encoding cannot be read: {error}") from None
     name = "".join(texts.get("name", []))
     if not name.strip():
         raise DomainXmlError("it has no <name> below <domain>")

@@ -20,12 +20,17 @@ class Address(Record):
     link: str
     address: str
     prefix: int
-    """Length of the network part in bits."""
+    """Length of the network part in bits; with a peer, of the peer's network."""
+    peer: str = ""
+    """The other end, for an address of a point-to-point link."""
     flags: tuple[str, ...] = ()
 
 
 def show_argv(address: str = "") -> tuple[str, ...]:
-    """Ask for all addresses on all links, or for one wherever it is; ip itself reads any spelling of it."""
+    """Ask for all addresses on all links, or for one wherever it is.
+
+    ip reads any spelling of the address, and also a network, "any" and "all": who acts on the answer compares.
+    """
     return ("ip", "-o", "addr", "show", *(("to", address) if address else ()))
 
 
@@ -38,17 +43,40 @@ def parse_show(text: str) -> tuple[Address, ...]:
             continue
         # A point-to-point address is printed as "inet LOCAL peer REMOTE/PREFIX".
         local, _, prefix = words[3].partition("/")
+        peer = ""
         if not prefix and len(words) > 5 and words[4] == "peer":
-            prefix = words[5].partition("/")[2]
+            peer, _, prefix = words[5].partition("/")
         full = 32 if words[2] == "inet" else 128
         flags = tuple(word for word in words[4:] if word in FLAGS)
-        found.append(Address(link=words[1], address=local, prefix=int(prefix or full), flags=flags))
+        found.append(Address(link=words[1], address=local, prefix=int(prefix or full), peer=peer, flags=flags))
     return tuple(found)
 
 
-def addresses(host: Host, address: str = "") -> tuple[Address, ...]:
-    """Return every place where an address is configured on this node, or all addresses."""
-    return parse_show(host.run(*show_argv(address), timeout=TIMEOUT).out)
+def packed(address: str) -> bytes | None:
+    """Return the bytes of an address, the same for all its spellings; None for a text that is none."""
+    # The module socket loads enum and selectors; the C module below it does not.
+    import _socket
+
+    for family in (_socket.AF_INET, _socket.AF_INET6):
+        try:
+            return _socket.inet_pton(family, address)
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def places(host: Host, address: str) -> tuple[Address, ...]:
+    """Return every place where an address is configured on this node; a text that is no address is nowhere."""
+    wanted = packed(address)
+    if wanted is None:
+        return ()
+    shown = parse_show(host.run(*show_argv(address), timeout=TIMEOUT).out)
+    return tuple(place for place in shown if packed(place.address) == wanted)
+
+
+def addresses(host: Host) -> tuple[Address, ...]:
+    """Return all addresses of this node."""
+    return parse_show(host.run(*show_argv(), timeout=TIMEOUT).out)
 
 
 def add_argv(address: Address) -> tuple[str, ...]:
@@ -61,7 +89,9 @@ def add_argv(address: Address) -> tuple[str, ...]:
 
 def delete_argv(address: Address) -> tuple[str, ...]:
     """Remove an address from a link."""
-    return ("ip", "addr", "del", f"{address.address}/{address.prefix}", "dev", address.link)
+    # The kernel finds the address of a point-to-point link only by both ends.
+    ends = (address.address, "peer", address.peer) if address.peer else (address.address,)
+    return ("ip", "addr", "del", *ends[:-1], f"{ends[-1]}/{address.prefix}", "dev", address.link)
 
 
 def link_up_argv(link: str) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Libvirt through its API: the only importer of the binding.
 
-Every call is bounded by what the caller has left, because a stopped or stuck daemon answers nothing and the binding waits
-for ever. A lost connection, an answer that does not come, and a missing binding are all LibvirtUnreachable: they say
-nothing about any guest.
+Every call is bounded by what the caller has left, because a stopped or stuck daemon answers nothing and the binding
+waits for ever. A lost connection, an answer that does not come, and a missing binding are all LibvirtUnreachable: they
+say nothing about any guest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 CALL_LIMIT = 10.0
 """Seconds that a call which only asks may take."""
 
-# The order of virDomainState and virDomainPausedReason (include/libvirt/libvirt-domain.h), in the words of its status files.
+# The order of virDomainState and virDomainPausedReason (include/libvirt/libvirt-domain.h), in the words of its status
+# files.
 STATES = ("nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended")
 PAUSED_REASONS = (
     "unknown", "user", "migration", "save", "dump", "ioerror", "watchdog", "from snapshot", "shutdown", "snapshot",
@@ -40,6 +41,10 @@ class LibvirtError(CommandError):
 
 class LibvirtUnreachable(LibvirtError):
     """Libvirt did not answer, so nothing is known from it."""
+
+
+class LibvirtSilent(LibvirtUnreachable):
+    """Libvirt took a call and did not answer in time: what it was asked to do, it may still do."""
 
 
 class Domain(Record):
@@ -120,7 +125,7 @@ class Libvirt:
     def migrate(self, guest: GuestIdentity, order: Migration, timeout: float) -> None:
         """Move a guest live, and return when it runs on the target.
 
-        Raises LibvirtUnreachable when that takes longer than ``timeout`` seconds; the migration then still goes on.
+        Raises LibvirtSilent when that takes longer than ``timeout`` seconds; the migration then still goes on.
         """
 
         def move(libvirt: Any, domain: Any) -> None:
@@ -141,7 +146,9 @@ class Libvirt:
 
         self._on_domain(guest, move, limit=timeout)
 
-    def _on_domain(self, guest: GuestIdentity, act: Callable[[Any, Any], T], limit: float | None = CALL_LIMIT) -> T | None:
+    def _on_domain(
+        self, guest: GuestIdentity, act: Callable[[Any, Any], T], limit: float | None = CALL_LIMIT
+    ) -> T | None:
         """Do something with an active guest; a guest that is not there is left alone."""
 
         def call(libvirt: Any, connection: Any) -> T | None:
@@ -160,14 +167,14 @@ class Libvirt:
                     self._connection = libvirt.open(self._uri)
                 return act(libvirt, self._connection)
             except libvirt.libvirtError as error:
-                raise _translated(libvirt, error) from None
+                raise _translated(libvirt, error, self._connection) from None
 
         try:
             return self._host.bounded(body, what="libvirt", timeout=timeout)
         except CommandTimeout:
             # The thread of the lost call keeps the old connection for itself.
             self._connection = None
-            raise LibvirtUnreachable(f"at {self._uri} did not answer within {timeout:.0f} s") from None
+            raise LibvirtSilent(f"at {self._uri} did not answer within {timeout:.0f} s") from None
         except LibvirtUnreachable:
             self._connection = None
             raise
@@ -191,8 +198,12 @@ def _binding() -> Any:
     return libvirt
 
 
-def _translated(libvirt: Any, error: Any) -> LibvirtError:
+def _translated(libvirt: Any, error: Any, connection: Any) -> LibvirtError:
     said = " ".join(str(error).split())
+    # isAlive asks the own end of the socket only. A daemon that is there may pass on that another one is not: the
+    # target of a migration is told with the very code that stands for a lost connection.
+    if connection is not None and connection.isAlive():
+        return LibvirtError(f"says: {said}")
     # virterror.h: no daemon at the socket, or the connection broke in the middle.
     lost = (
         libvirt.VIR_ERR_NO_CONNECT,
@@ -222,13 +233,13 @@ def _lookup(libvirt: Any, connection: Any, guest: GuestIdentity) -> Any:
 
 def _describe(domain: Any) -> Domain:
     state, reason = domain.state()
-    is_active = bool(domain.isActive())
+    is_paused = state < len(STATES) and STATES[state] == "paused"
     return Domain(
         identity=GuestIdentity(name=domain.name(), uuid=domain.UUIDString().lower()),
         seen=GuestState(
             state=STATES[state] if state < len(STATES) else f"state {state}",
-            reason=PAUSED_REASONS[reason] if STATES[state : state + 1] == ("paused",) and reason < len(PAUSED_REASONS) else "",
+            reason=PAUSED_REASONS[reason] if is_paused and reason < len(PAUSED_REASONS) else "",
         ),
-        is_active=is_active,
+        is_active=bool(domain.isActive()),
         is_persistent=bool(domain.isPersistent()),
     )

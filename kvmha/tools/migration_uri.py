@@ -25,7 +25,7 @@ def target_uri(hypervisor: str, address: str, transport: str, user: str) -> str:
 
 
 def migrate_uri(template: str, target: str, address: str) -> str:
-    """Return where the guest's memory goes: the operator's own URI, else the migration network, else libvirt's choice."""
+    """Return where the guest's memory goes: the operator's own URI, the migration network, or libvirt's choice."""
     if template:
         return template.replace("%n", target)
     return f"tcp://{address}" if address else ""

@@ -10,13 +10,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kvmha.host import Host
 
+_ETHERNET = 1
+"""ARPHRD_ETHER in linux/if_arp.h."""
+
 _ETH_ARP = 0x0806
 _BROADCAST = b"\xff" * 6
 _REQUEST, _REPLY = 1, 2
 
 
 def arp_frames(mac: bytes, address: str) -> tuple[bytes, ...]:
-    """Return an announcement in both forms of RFC 5227, section 3: some neighbours heed only requests, some only replies."""
+    """Return an announcement in both forms of RFC 5227, section 3: neighbours differ in which of them they heed."""
     ip = ipaddress.IPv4Address(address).packed
     frames = []
     for operation, target in ((_REQUEST, b"\0" * 6), (_REPLY, _BROADCAST)):
@@ -36,17 +39,22 @@ def advertisement(mac: bytes, address: str) -> bytes:
     return struct.pack("!BBHI", 136, 0, 0, override) + ipaddress.IPv6Address(address).packed + target_option
 
 
-def link_address(host: Host, link: str) -> bytes | None:
-    """Return a link's Ethernet address, or None for a link without one (a tunnel, an InfiniBand port)."""
-    text = host.read(f"/sys/class/net/{link}/address").strip()
-    raw = bytes.fromhex(text.replace(":", "")) if text else b""
-    return raw if len(raw) == 6 else None
+def link_address(link: str) -> bytes | None:
+    """Return a link's Ethernet address, or None for a link without one (a tunnel, an InfiniBand port).
+
+    The kernel is asked and not /sys, which in a container may be that of another network namespace.
+    """
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind((link, 0))
+        # packet(7): the hardware type and address of the link that the socket is bound to.
+        _, _, _, hardware, address = raw.getsockname()
+    return bytes(address) if hardware == _ETHERNET and any(address) else None
 
 
 def announce(host: Host, link: str, address: str, *, count: int, interval: float) -> None:
-    """Announce an address ``count`` times, ``interval`` seconds apart; a link without neighbours to tell is left alone."""
-    mac = link_address(host, link)
-    if mac is None or mac == b"\0" * 6:
+    """Announce an address ``count`` times, ``interval`` seconds apart; a link without neighbours is left alone."""
+    mac = link_address(link)
+    if mac is None:
         return
     for turn in range(count):
         if turn:

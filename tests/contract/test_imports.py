@@ -1,0 +1,107 @@
+"""The import budget of the hot path: what a recurring monitor of each agent must not load."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PYTHON = "/usr/bin/python3"
+HEAVY = {
+    "dataclasses",
+    "typing",
+    "enum",
+    "re",
+    "json",
+    "logging",
+    "subprocess",
+    "argparse",
+    "lxml",
+    "psutil",
+    "libvirt",
+}
+UUID = "3f1f9a52-0c1b-4b6f-9d3e-5f7c2f6b1a01"
+
+# The agent's own file is run as Pacemaker runs it. It leaves by os._exit, so the modules are told from there.
+RUN = """
+import os, sys
+agent, action, setup = sys.argv[1:4]
+sys.argv = [agent, action]
+leave = os._exit
+def told(code):
+    os.write(1, (str(code) + " " + " ".join(sorted(sys.modules)) + "\\n").encode())
+    leave(0)
+os._exit = told
+exec(setup)
+with open(agent) as file:
+    text = file.read()
+exec(compile(text, agent, "exec"), {"__name__": "__main__", "__file__": agent})
+"""
+
+pytestmark = pytest.mark.skipif(not os.access(PYTHON, os.X_OK), reason=f"needs {PYTHON}, which runs the agents")
+
+
+def modules_of(agent, params, setup="", before=()):
+    """Return the exit code of a recurring monitor and the modules that it had loaded at its end."""
+    environ = {
+        "PATH": "/sbin:/bin",
+        "OCF_RESOURCE_INSTANCE": "test",
+        "OCF_RESKEY_CRM_meta_interval": "10000",
+        "OCF_RESKEY_CRM_meta_timeout": "30000",
+        **{f"OCF_RESKEY_{name}": value for name, value in params.items()},
+    }
+    argv = [*before, PYTHON, "-B", "-IS", "-c", RUN, str(agent), "monitor", setup]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout, done.stderr
+    code, *modules = done.stdout.split()
+    assert done.stderr == "", "a healthy monitor is silent"
+    return int(code), set(modules)
+
+
+@pytest.fixture
+def guest(tmp_path):
+    """Have a process with a guest's arguments, and libvirt's word for it in a status file."""
+    script = "import time; time.sleep(300)"
+    argv = [sys.executable, "-S", "-c", script, "-name", "guest=web1,debug-threads=on", "-uuid", UUID]
+    with subprocess.Popen(argv) as process:
+        (tmp_path / "web1.xml").write_text(
+            f"<domstatus state='running' reason='booted' pid='{process.pid}'>\n</domstatus>\n"
+        )
+        yield
+        process.kill()
+
+
+def test_the_monitor_of_a_guest_loads_nothing_heavy(checkout, tmp_path, guest):
+    # Who was started is remembered after the first start, so a recurring monitor reads no XML.
+    (tmp_path / "test").write_text(f"config=/etc/web1.xml\nname=web1\nuuid={UUID}\n")
+    setup = (
+        f"sys.path.append({str(checkout)!r})\n"
+        "import kvmha.tools.qemu_process, kvmha.resources.virtual_domain\n"
+        f"kvmha.tools.qemu_process.STATUS_FOLDER = kvmha.resources.virtual_domain.REMEMBERED = {str(tmp_path)!r}\n"
+    )
+    code, modules = modules_of(checkout / "agents" / "VirtualDomain", {"config": "/etc/web1.xml"}, setup)
+    assert code == 0
+    assert not modules & HEAVY
+    assert not [name for name in modules if name.startswith("kvmha.") and "metadata" in name]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a network namespace of its own")
+def test_the_monitor_of_an_address_loads_nothing_heavy(checkout):
+    # The loopback address is in every namespace; FloatingIP refuses to start it, and sees it like any other.
+    up = ("unshare", "-n", "sh", "-c", 'ip link set lo up && ip addr add 192.0.2.10/32 dev lo && exec "$@"', "sh")
+    code, modules = modules_of(checkout / "agents" / "FloatingIP", {"ip": "192.0.2.10"}, before=up)
+    assert code == 0
+    assert not modules & HEAVY
+
+
+def test_the_assertion_can_fail(checkout, tmp_path, guest):
+    (tmp_path / "test").write_text(f"config=/etc/web1.xml\nname=web1\nuuid={UUID}\n")
+    setup = (
+        f"sys.path.append({str(checkout)!r})\n"
+        "import kvmha.tools.qemu_process, kvmha.resources.virtual_domain, re\n"
+        f"kvmha.tools.qemu_process.STATUS_FOLDER = kvmha.resources.virtual_domain.REMEMBERED = {str(tmp_path)!r}\n"
+    )
+    _, modules = modules_of(checkout / "agents" / "VirtualDomain", {"config": "/etc/web1.xml"}, setup)
+    assert modules & HEAVY
