@@ -334,6 +334,21 @@ class Host:
             return ()
         return tuple(part.decode("utf-8", "surrogateescape") for part in raw.split(b"\0")[:-1])
 
+    def hold(self, pid: int) -> int:
+        """Return what stands for this very process, whatever becomes of its number, to ask ``is_over`` with."""
+        try:
+            return os.pidfd_open(pid)
+        except ProcessLookupError:
+            return -1
+
+    def is_over(self, held: int) -> bool:
+        """Tell whether a held process has ended with all its threads, and so has let go of all that it held."""
+        if held < 0:
+            return True
+        poll = select.poll()
+        poll.register(held, select.POLLIN)
+        return bool(poll.poll(0))
+
     def kill(self, pid: int, signal: int, *, still: Callable[[], bool], wait: float) -> bool:
         """Send a signal to a process if ``still()`` says that it is the right one; tell whether it has ended.
 

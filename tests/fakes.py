@@ -121,6 +121,12 @@ class FakeHost(Host):
     def cmdline(self, pid: int) -> tuple[str, ...]:
         return self.processes.get(pid, ())
 
+    def hold(self, pid: int) -> int:
+        return pid
+
+    def is_over(self, held: int) -> bool:
+        return held not in self.processes
+
     def kill(self, pid: int, signal: int, *, still: Callable[[], bool], wait: float) -> bool:
         assert wait >= 0, "waits for a negative time"
         if pid not in self.processes or not still():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 20.0
 """Seconds that an action has when neither Pacemaker nor the table says: Pacemaker's own default."""
 
-STRICT = ("start", "promote", "migrate_to", "migrate_from", "reload-agent", "validate-all")
+STRICT = ("start", "promote", "migrate_to", "reload-agent", "validate-all")
 """Actions that a wrong parameter fails. All others must tell the truth about what runs, whatever the tuning says."""
 
 

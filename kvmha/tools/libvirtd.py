@@ -7,7 +7,7 @@ say nothing about any guest.
 
 from __future__ import annotations
 
-from kvmha.host import CommandError, CommandTimeout
+from kvmha.host import CommandError, CommandMissing, CommandTimeout
 from kvmha.policy.model import GuestIdentity, GuestState
 from kvmha.record import Record
 
@@ -45,6 +45,10 @@ class LibvirtUnreachable(LibvirtError):
 
 class LibvirtSilent(LibvirtUnreachable):
     """Libvirt took a call and did not answer in time: what it was asked to do, it may still do."""
+
+
+class LibvirtMissing(LibvirtUnreachable, CommandMissing):
+    """The binding is not installed."""
 
 
 class Domain(Record):
@@ -191,7 +195,7 @@ def _binding() -> Any:
     try:
         import libvirt
     except ImportError as error:
-        raise LibvirtUnreachable(f"cannot be asked: {error} (Debian: python3-libvirt)") from None
+        raise LibvirtMissing(f"cannot be asked: {error} (Debian: python3-libvirt)") from None
 
     # The binding prints every error on standard error by default, where Pacemaker would read it as ours.
     libvirt.registerErrorHandler(lambda _context, _error: None, None)

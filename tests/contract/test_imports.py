@@ -78,8 +78,9 @@ def test_the_monitor_of_a_guest_loads_nothing_heavy(checkout, tmp_path, guest):
     (tmp_path / "test").write_text(f"config=/etc/web1.xml\nname=web1\nuuid={UUID}\n")
     setup = (
         f"sys.path.append({str(checkout)!r})\n"
-        "import kvmha.tools.qemu_process, kvmha.resources.virtual_domain\n"
-        f"kvmha.tools.qemu_process.STATUS_FOLDER = kvmha.resources.virtual_domain.REMEMBERED = {str(tmp_path)!r}\n"
+        "import kvmha.tools.qemu_process, kvmha.resources.virtual_domain.remembered\n"
+        f"kvmha.tools.qemu_process.STATUS_FOLDER = {str(tmp_path)!r}\n"
+        f"kvmha.resources.virtual_domain.remembered.FOLDER = {str(tmp_path)!r}\n"
     )
     code, modules = modules_of(checkout / "agents" / "VirtualDomain", {"config": "/etc/web1.xml"}, setup)
     assert code == 0
@@ -100,8 +101,9 @@ def test_the_assertion_can_fail(checkout, tmp_path, guest):
     (tmp_path / "test").write_text(f"config=/etc/web1.xml\nname=web1\nuuid={UUID}\n")
     setup = (
         f"sys.path.append({str(checkout)!r})\n"
-        "import kvmha.tools.qemu_process, kvmha.resources.virtual_domain, re\n"
-        f"kvmha.tools.qemu_process.STATUS_FOLDER = kvmha.resources.virtual_domain.REMEMBERED = {str(tmp_path)!r}\n"
+        "import kvmha.tools.qemu_process, kvmha.resources.virtual_domain.remembered, re\n"
+        f"kvmha.tools.qemu_process.STATUS_FOLDER = {str(tmp_path)!r}\n"
+        f"kvmha.resources.virtual_domain.remembered.FOLDER = {str(tmp_path)!r}\n"
     )
     _, modules = modules_of(checkout / "agents" / "VirtualDomain", {"config": "/etc/web1.xml"}, setup)
     assert modules & HEAVY

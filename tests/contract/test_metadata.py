@@ -16,7 +16,8 @@ AGENTS = {"VirtualDomain": VirtualDomain, "FloatingIP": FloatingIP}
 PYTHON = "/usr/bin/python3"
 
 # The schemas are not ours to ship. They come with the packages of Debian: on this machine, or in an image of the lab.
-ROOTS = (Path("/"), *sorted(Path("/var/cache/kvmha/lab").glob("*/root")))
+IMAGES = sorted(Path("/var/cache/kvmha/lab").glob("*/root"))
+ROOTS = (Path("/"), *(root for root in IMAGES if not root.parent.name.startswith("building-")))
 PACKAGE_OF = {
     "usr/share/pcs/data/ocf-1.1.rng": "pcs",
     "usr/share/pacemaker/api/ocf-ra-1.1.rng": "pacemaker-cli-utils",

@@ -10,7 +10,8 @@ from kvmha.host import SIGKILL, SIGTERM
 from kvmha.ocf import codes
 from kvmha.ocf.agent import perform
 from kvmha.ocf.env import OcfEnv
-from kvmha.resources.virtual_domain import REMEMBERED, VirtualDomain
+from kvmha.resources.virtual_domain import VirtualDomain
+from kvmha.resources.virtual_domain.remembered import FOLDER as REMEMBERED
 from kvmha.tools.qemu_process import STATUS_FOLDER, find
 from tests.fakes import HANGS, REFUSES, UNREACHABLE, FakeHost, FakeLibvirt, qemu_cmdline
 
