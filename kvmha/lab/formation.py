@@ -1,0 +1,108 @@
+"""Make a cluster of a lab's nodes, by the same templates and the same way that a user takes: cluster.yaml and pcs."""
+
+from __future__ import annotations
+
+from kvmha.cluster import description, render
+from kvmha.lab import bmc, lines, nodes
+from kvmha.lab.guest import CONFIG_FOLDER
+from kvmha.lab.plan import HACLUSTER_PASSWORD, LabError
+from kvmha.tools import crm_mon
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kvmha.host import Host
+    from kvmha.lab.image import Progress
+    from kvmha.lab.lab import Lab
+    from kvmha.lab.plan import LabPlan
+
+FLOATING_IP = "vip"
+NODE_FOLDER = "/root/kvmha-cluster"
+"""Where the first node has cluster.yaml and what was rendered from it."""
+
+PCS_TIMEOUT = 400.0
+START_TIMEOUT = 180.0
+
+
+def describe(plan: LabPlan) -> str:
+    """Return the cluster.yaml of a lab: its nodes and their BMCs, its guests, and an address that follows the first."""
+    out = [f"cluster: {plan.name}", "nodes:"]
+    options = ", ".join(f"{name}: {value}" for name, value in bmc.FENCING_OPTIONS.items())
+    for node in plan.nodes:
+        out += [
+            f"  - name: {node.name}",
+            f"    addresses: [{', '.join(node.addresses)}]",
+            "    fencing:",
+            "      agent: fence_ipmilan",
+            f"      options: {{ip: {node.bmc}, {options}}}",
+        ]
+    out.append("guests:")
+    for guest in plan.guests:
+        out += [
+            f"  - name: {guest.name}",
+            f"    config: {CONFIG_FOLDER}/{guest.name}.xml",
+            f"    prefers: {guest.prefers}",
+            "    options: {migration_transport: tcp}",
+        ]
+    out += [
+        "floating_ips:",
+        f"  - name: {FLOATING_IP}",
+        f"    ip: {plan.floating_ip}",
+        "    cidr_netmask: 24",
+        "    nic: br0",
+        f"    follows: {plan.guests[0].name}",
+    ]
+    return "\n".join(out) + "\n"
+
+
+def form(host: Host, lab: Lab, progress: Progress) -> None:
+    """Make the cluster and wait until all nodes are online and all resources run. Raises LabError."""
+    plan = lab.plan
+    first = plan.nodes[0].name
+    text = describe(plan)
+    files = render.render(description.read(text, "the lab's cluster.yaml"))
+    for name, content in {"cluster.yaml": text, **files}.items():
+        lab.copy_in(first, f"{NODE_FOLDER}/{name}", content, mode=render.MODES.get(name, 0o644))
+    pid = lab.leader(first)
+    if pid is None:
+        raise LabError(f"the node {first} has lost its power while the cluster was formed")
+    # pcs.sh says its steps on standard output, and what pcs says goes to standard error.
+    script = 'cd "$1" && exec sh ./pcs.sh 2> pcs.log'
+    argv = nodes.enter_argv(pid, ("sh", "-c", script, "kvmha-lab", NODE_FOLDER))
+    env = {"HOME": "/root", "HACLUSTER_PASSWORD": HACLUSTER_PASSWORD}
+    code = lines.run(
+        host, *argv, each=lambda line: progress("cluster", line) if line else None, timeout=PCS_TIMEOUT, env=env
+    )
+    if code != 0:
+        said = lab.run(first, "tail", "-n", "3", f"{NODE_FOLDER}/pcs.log", timeout=20.0, ok=None).out
+        raise LabError(f"the nodes are up, but pcs made no cluster of them: {' '.join(said.split())}; {_ways(plan)}")
+    _wait_started(host, lab, first, progress)
+
+
+def _wait_started(host: Host, lab: Lab, first: str, progress: Progress) -> None:
+    until = host.now() + START_TIMEOUT
+    lacking = "an answer of the cluster"
+    while host.now() < until:
+        status = crm_mon.parse(lab.run(first, *crm_mon.ARGV, timeout=30.0, ok=None).out)
+        now = lacking if status is None else _lacking(lab.plan, status)
+        if not now:
+            return
+        if now != lacking:
+            progress("cluster", f"waiting for {now}")
+        lacking = now
+        host.sleep(0.3)
+    raise LabError(f"the cluster did not start {lacking} within {START_TIMEOUT:.0f} s; {_ways(lab.plan)}")
+
+
+def _lacking(plan: LabPlan, status: crm_mon.ClusterStatus) -> str:
+    """Name the nodes and resources that are not there yet."""
+    online = {node.name for node in status.nodes if node.is_online and not node.is_unclean}
+    wanted = [description.fence_device(node.name) for node in plan.nodes]
+    wanted += [guest.name for guest in plan.guests] + [FLOATING_IP]
+    running = {found.name for found in status.resources if found.nodes and not found.is_failed and not found.pending}
+    lacking = [node.name for node in plan.nodes if node.name not in online]
+    return ", ".join(lacking + [name for name in wanted if name not in running])
+
+
+def _ways(plan: LabPlan) -> str:
+    look = f"kvmha lab shell --name {plan.name} {plan.nodes[0].name}"
+    return f"look around with {look}, and remove it with kvmha lab down --name {plan.name}"

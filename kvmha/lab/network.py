@@ -1,0 +1,172 @@
+"""The network of a lab: namespaces, three bridges, and a cable from every node to each of them.
+
+Nothing of it touches the machine's own namespace. The bridges live in the namespace of the lab; each node has a
+namespace and in it eth0 (a port of the node's own bridge br0, on which its address and its guests are), eth1 and eth2.
+A cable is a veth pair; it is cut by setting the bridge's end down, as a switch would lose its port.
+"""
+
+from __future__ import annotations
+
+import os
+
+from kvmha.host import CommandFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kvmha.host import Host
+    from kvmha.lab.plan import LabPlan, NodePlan
+
+NETNS_FOLDER = "/run/netns"
+LINK_BRIDGES = ("link0", "link1")
+MANAGEMENT_BRIDGE = "mgmt"
+IP_TIMEOUT = 20.0
+
+
+def make_lab_network(host: Host, plan: LabPlan) -> None:
+    """Make the namespace of the lab with its bridges and addresses; what exists already is left as it is."""
+    if not _add_namespace(host, plan.netns):
+        return
+    addresses = {"link0": [plan.watch_address], MANAGEMENT_BRIDGE: [node.bmc for node in plan.nodes]}
+    lines = ["link set lo up"]
+    for bridge in (*LINK_BRIDGES, MANAGEMENT_BRIDGE):
+        # Snooping would hold back multicast until a querier shows up, and there is none.
+        lines.append(f"link add {bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0")
+        lines.append(f"link set {bridge} up")
+        lines += [f"address add {address}/24 dev {bridge}" for address in addresses.get(bridge, [])]
+    _batch(host, plan.netns, lines)
+
+
+def plug_in(host: Host, plan: LabPlan, node: NodePlan) -> None:
+    """Make a node's namespace and cables; links that were cut before stay cut."""
+    unplug(host, plan, node)
+    _add_namespace(host, node.netns)
+    cut = cut_links(host, node)
+    outside, inside = [], ["link set lo up"]
+    for index, bridge in enumerate((*LINK_BRIDGES, MANAGEMENT_BRIDGE)):
+        port = _port(node, bridge)
+        outside += [
+            f"link add {port} type veth peer name eth{index} address {_mac(index, node.number, 1)} netns {node.netns}",
+            f"link set {port} master {bridge} {'down' if index in cut else 'up'}",
+        ]
+    inside += [
+        # A bridge takes the lowest address of its ports unless it is given one, and would change it with every guest.
+        f"link add br0 address {_mac(0, node.number, 0)} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+        "link set eth0 master br0",
+        *(f"link set {name} up" for name in ("br0", "eth0", "eth1", "eth2")),
+        f"address add {node.addresses[0]}/24 dev br0",
+        f"address add {node.addresses[1]}/24 dev eth1",
+        f"address add {node.management}/24 dev eth2",
+    ]
+    _batch(host, plan.netns, outside)
+    _batch(host, node.netns, inside)
+
+
+def pull_cables(host: Host, plan: LabPlan, node: NodePlan) -> None:
+    """Silence a node at once: no frame of it reaches anyone any more."""
+    # Some may not be there: of a node whose plugging in was interrupted.
+    _set_ports(host, plan, node, range(len(LINK_BRIDGES) + 1), "down", force=True)
+
+
+def unplug(host: Host, plan: LabPlan, node: NodePlan) -> None:
+    """Remove a node's namespace and cables; it is fine if there are none."""
+    if not host.exists(netns_path(node.netns)):
+        return
+    lines = [f"link delete {_port(node, bridge)}" for bridge in (*LINK_BRIDGES, MANAGEMENT_BRIDGE)]
+    _batch(host, plan.netns, lines, force=True)
+    delete_namespace(host, node.netns)
+
+
+def cut(host: Host, plan: LabPlan, node: NodePlan, links: Iterable[int]) -> None:
+    """Cut links of a node; they stay cut over its next boot."""
+    links = sorted({*cut_links(host, node), *links})
+    host.write(_cut_file(node), " ".join(map(str, links)) + "\n")
+    _set_ports(host, plan, node, links, "down")
+
+
+def heal(host: Host, plan: LabPlan, node: NodePlan) -> None:
+    """Join all links of a node again."""
+    links = cut_links(host, node)
+    host.remove(_cut_file(node))
+    _set_ports(host, plan, node, links, "up")
+
+
+def cut_links(host: Host, node: NodePlan) -> tuple[int, ...]:
+    """Return the links of a node that are cut."""
+    try:
+        return tuple(int(word) for word in host.read(_cut_file(node)).split())
+    except FileNotFoundError:
+        return ()
+
+
+def netns_path(name: str) -> str:
+    """Return where ip-netns(8) keeps a namespace of that name."""
+    return f"{NETNS_FOLDER}/{name}"
+
+
+def netns_id(name: str) -> tuple[int, int] | None:
+    """Return device and inode of a namespace, by which /proc/PID/ns/net tells who is in it; None if it is gone."""
+    try:
+        found = os.stat(netns_path(name))
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def delete_namespace(host: Host, name: str) -> None:
+    """Remove the name of a namespace; the namespace itself goes with its last process."""
+    if not host.exists(netns_path(name)):
+        return
+    host.run("ip", "netns", "delete", name, timeout=IP_TIMEOUT)
+
+
+def forget_folder(host: Host) -> None:
+    """Undo what ip-netns(8) did for the first namespace: it makes its folder a mount, which stays when it is empty."""
+    # proc(5): the fifth word is where something is mounted. A mount of a folder on itself has no other sign.
+    mounts = [line.split()[4] for line in host.read("/proc/self/mountinfo").splitlines()]
+    if NETNS_FOLDER not in mounts or host.names(NETNS_FOLDER):
+        return
+    if host.run("umount", NETNS_FOLDER, timeout=IP_TIMEOUT, ok=None).rc == 0:
+        os.rmdir(NETNS_FOLDER)
+
+
+def _set_ports(
+    host: Host, plan: LabPlan, node: NodePlan, indices: Iterable[int], state: str, *, force: bool = False
+) -> None:
+    if not host.exists(netns_path(node.netns)):
+        return
+    bridges = (*LINK_BRIDGES, MANAGEMENT_BRIDGE)
+    _batch(host, plan.netns, [f"link set {_port(node, bridges[index])} {state}" for index in indices], force=force)
+
+
+def _add_namespace(host: Host, name: str) -> bool:
+    """Make a namespace and tell whether it was not there before."""
+    if host.exists(netns_path(name)):
+        return False
+    host.run("ip", "netns", "add", name, timeout=IP_TIMEOUT)
+    return True
+
+
+def _batch(host: Host, netns: str, lines: list[str], *, force: bool = False) -> None:
+    """Run ip commands in a namespace by one process; with ``force`` go on after one that fails."""
+    if not lines:
+        return
+    options = ("-force",) if force else ()
+    argv = ("ip", "-netns", netns, *options, "-batch", "-")
+    done = host.run(*argv, timeout=IP_TIMEOUT, given="\n".join(lines) + "\n", ok=None)
+    if done.rc != 0 and not force:
+        raise CommandFailed(done)
+
+
+def _port(node: NodePlan, bridge: str) -> str:
+    return f"{node.name}-{bridge}"
+
+
+def _cut_file(node: NodePlan) -> str:
+    return f"{node.folder}/cut"
+
+
+def _mac(link: int, node: int, kind: int) -> str:
+    """Return a locally administered address: the link, what it is for (0 bridge, 1 cable), the node."""
+    return f"02:6b:76:{link:02x}:{kind:02x}:{node:02x}"

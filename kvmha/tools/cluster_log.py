@@ -1,0 +1,64 @@
+"""What corosync and Pacemaker write to the journal when a node is lost, read into events.
+
+The sentences are those of Pacemaker 2.1 (Debian 12) and 3.0 (Debian 13), and of corosync 3.1; the recorded ones lie
+with the contract tests.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from kvmha.record import Record
+
+ARGV = ("journalctl", "--follow", "--lines=0", "--output=json", "--no-pager",
+        "--identifier=corosync", "--identifier=pacemaker-controld", "--identifier=pacemaker-fenced")  # fmt: skip
+
+LOST, FENCING_ASKED, FENCING_CONFIRMED, START_ASKED, STARTED = (
+    "lost", "fencing asked", "fencing confirmed", "start asked", "started",
+)  # fmt: skip
+
+
+class Entry(Record):
+    """One event of the cluster."""
+
+    at: float
+    """Seconds since the epoch, as the journal received it."""
+    kind: str
+    subject: str
+    """The node that was lost or fenced, or the resource that starts; empty where the sentence names none."""
+    node: str = ""
+    """Where it starts."""
+    text: str = ""
+
+
+_SENTENCES = (
+    # corosync notices first, and cannot say yet who it is.
+    (LOST, re.compile(r"token timed out|A processor failed, forming new configuration")),
+    (LOST, re.compile(r"Node (?P<subject>\S+) state is now lost")),
+    (FENCING_ASKED, re.compile(r"Requesting (?:peer )?fencing \([a-z]+\) (?:of|targeting) (?P<subject>\S+)")),
+    (FENCING_CONFIRMED, re.compile(r"Operation '(?:reboot|off)' targeting (?P<subject>\S+) by .*: (?:OK|complete)\b")),
+    (START_ASKED, re.compile(r"Initiating start operation (?P<subject>\S+)_start_0 (?:locally )?on (?P<node>\S+)")),
+    (STARTED, re.compile(r"Result of start operation for (?P<subject>\S+) on (?P<node>\S+): (?:ok|complete)")),
+)  # fmt: skip
+
+
+def parse_entry(line: str) -> Entry | None:
+    """Return the event in one line of the journal's JSON, or None for a line that tells none of those above."""
+    try:
+        fields = json.loads(line)
+        message, at = fields["MESSAGE"], int(fields["__REALTIME_TIMESTAMP"]) / 1e6
+    except (ValueError, KeyError, TypeError):
+        return None
+    # A message that is not clean UTF-8 comes as a list of bytes (systemd.journal-fields(7)).
+    if isinstance(message, list):
+        message = bytes(message).decode("utf-8", "replace")
+    if not isinstance(message, str):
+        return None
+    for kind, sentence in _SENTENCES:
+        found = sentence.search(message)
+        if found:
+            parts = found.groupdict()
+            subject, node = parts.get("subject") or "", parts.get("node") or ""
+            return Entry(at=at, kind=kind, subject=subject, node=node, text=message)
+    return None
