@@ -102,7 +102,7 @@ def _print_outcome(outcome: Outcome) -> None:
     for back in outcome.recoveries:
         times = (back.start_asked, back.qemu_running, back.answers, back.gap)
         table.add_row(back.name, back.node or "-", *("-" if time is None else f"{time:.2f}" for time in times))
-    console = Console()
+    console = Console(soft_wrap=True)
     console.print()
     console.print(table)
     same = "the same boot" if move.is_same_boot else "ANOTHER BOOT: it was restarted"

@@ -30,9 +30,13 @@ def make_lab_network(host: Host, plan: LabPlan) -> None:
         return
     addresses = {"link0": [plan.watch_address], MANAGEMENT_BRIDGE: [node.bmc for node in plan.nodes]}
     lines = ["link set lo up"]
-    for bridge in (*LINK_BRIDGES, MANAGEMENT_BRIDGE):
+    for index, bridge in enumerate((*LINK_BRIDGES, MANAGEMENT_BRIDGE)):
+        # A bridge takes the lowest address of its ports unless it is given one. It would change when a node loses its
+        # power, and the nodes that shall fence it would look for its BMC in vain until they ask for the address anew.
         # Snooping would hold back multicast until a querier shows up, and there is none.
-        lines.append(f"link add {bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0")
+        lines.append(
+            f"link add {bridge} address {_mac(index, 0, 2)} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
+        )
         lines.append(f"link set {bridge} up")
         lines += [f"address add {address}/24 dev {bridge}" for address in addresses.get(bridge, [])]
     _batch(host, plan.netns, lines)
@@ -168,5 +172,5 @@ def _cut_file(node: NodePlan) -> str:
 
 
 def _mac(link: int, node: int, kind: int) -> str:
-    """Return a locally administered address: the link, what it is for (0 bridge, 1 cable), the node."""
+    """Return a locally administered address: the link, what it is for (0 node's bridge, 1 cable, 2 lab's), the node."""
     return f"02:6b:76:{link:02x}:{kind:02x}:{node:02x}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from kvmha.policy.model import GuestIdentity, GuestState
+from kvmha.tools.cluster_log import parse_entry
+from kvmha.tools.crm_mon import parse
 from kvmha.tools.ip import Address, parse_show
 from kvmha.tools.qemu_process import HEAD, parse_cmdline, parse_status
 
@@ -56,3 +59,61 @@ def test_every_address_that_ip_shows_is_read():
         Address(link="br0", address="10.77.0.101", prefix=24, flags=("secondary",)),
         Address(link="br0", address="fe80::cb0:99ff:fe06:286b", prefix=64),
     )
+
+
+def test_the_journal_of_a_failover_is_read_as_its_phases():
+    lines = (RECORDED / "pacemaker-2.1.5" / "journal.json").read_text().splitlines()
+    entries = [entry for entry in map(parse_entry, lines) if entry is not None]
+    assert len(entries) < len(lines), "the recording holds lines that tell nothing"
+    assert [(entry.kind, entry.subject, entry.node) for entry in entries] == [
+        ("lost", "", ""),
+        ("lost", "n2", ""),
+        ("lost", "n2", ""),
+        ("fencing asked", "n2", ""),
+        ("fencing asked", "n2", ""),
+        ("fencing confirmed", "n2", ""),
+        ("start asked", "fence-n1", "n3"),
+        ("started", "fence-n1", "n3"),
+        ("start asked", "web2", "n3"),
+        ("start asked", "web1", "n1"),
+        ("started", "web2", "n3"),
+        ("start asked", "vip", "n1"),
+    ]
+    assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
+    assert entries[0].at == 1795404733.436368
+
+
+@pytest.mark.parametrize("line", ["", "{", "[]", "{}", '{"MESSAGE": null, "__REALTIME_TIMESTAMP": "1"}'])
+def test_a_line_that_is_no_journal_entry_tells_nothing(line):
+    assert parse_entry(line) is None
+
+
+def test_a_message_of_bytes_is_read_like_one_of_text():
+    message = json.dumps(list(b"notice: Node n2 state is now lost\xff"))
+    entry = parse_entry(f'{{"MESSAGE": {message}, "__REALTIME_TIMESTAMP": "1500000"}}')
+    assert (entry.kind, entry.subject, entry.at) == ("lost", "n2", 1.5)
+
+
+def test_crm_mons_view_of_a_cluster_is_read():
+    status = parse((RECORDED / "pacemaker-2.1.5" / "crm_mon.xml").read_text())
+    assert status.is_quorate
+    assert [(node.name, node.is_online, node.is_unclean, node.is_standby) for node in status.nodes] == [
+        ("n1", True, False, False),
+        ("n2", True, False, False),
+        ("n3", True, False, False),
+    ]
+    assert {resource.name: resource.nodes for resource in status.resources} == {
+        "fence-n1": ("n3",),
+        "fence-n2": ("n1",),
+        "fence-n3": ("n1",),
+        "web1": ("n1",),
+        "web2": ("n3",),
+        "web3": ("n3",),
+        "vip": ("n1",),
+    }
+    assert not [resource for resource in status.resources if resource.is_failed or resource.pending]
+
+
+@pytest.mark.parametrize("text", ["", "crm_mon: Connection to cluster failed", "<pacemaker-result/>", "<a><b></a>"])
+def test_what_crm_mon_says_without_a_cluster_is_no_view(text):
+    assert parse(text) is None

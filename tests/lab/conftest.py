@@ -1,0 +1,161 @@
+"""One real cluster for all lab tests: three nodes, fencing, three guests and a floating IP.
+
+It is made once per session, put back into its first state between tests, and removed at the end. A test that fails
+leaves the logs of all nodes under build/lab/.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from kvmha.host import Host
+from kvmha.lab.lab import Lab
+from kvmha.lab.plan import make_plan
+from kvmha.tools import crm_mon
+
+BACK_LIMIT = 240.0
+"""Seconds until a cluster that was hurt has all its nodes and resources back; far above what it takes."""
+
+
+def pytest_collection_modifyitems(items):
+    """Mark everything in this folder, and let it run last: what is quick to fail should fail first."""
+    here = os.path.dirname(__file__)
+    for item in items:
+        if str(item.path).startswith(here):
+            item.add_marker(pytest.mark.lab)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Keep each phase's result where fixtures can see it, and collect the nodes' logs at once after a failure."""
+    result = yield
+    report = result.get_result()
+    lab = item.session.stash.get(LAB, None)
+    if report.failed and lab is not None:
+        folder = f"{item.config.rootpath}/build/lab/{re.sub(r'[^A-Za-z0-9._-]+', '-', item.name)}"
+        lab.collect_logs(folder)
+        report.sections.append(("logs of all nodes", folder))
+
+
+LAB = pytest.StashKey()
+
+
+class Cluster:
+    """What tests do with the lab."""
+
+    def __init__(self, lab: Lab, host: Host) -> None:
+        self.lab = lab
+        self.host = host
+        self.plan = lab.plan
+        self.nodes = tuple(node.name for node in lab.plan.nodes)
+        self.guests = tuple(guest.name for guest in lab.plan.guests)
+
+    def run(self, node, *argv, timeout=60, ok=(0,), given=""):
+        """Run a command in a node."""
+        return self.lab.run(node, *argv, timeout=timeout, ok=ok, given=given)
+
+    def status(self, node=None):
+        """Return what a node's crm_mon says, or None."""
+        node = node or next(name for name in self.nodes if self.lab.leader(name))
+        return crm_mon.parse(self.run(node, *crm_mon.ARGV, ok=None).out)
+
+    def places(self, node=None):
+        """Return the nodes of every resource, by name, as one node sees them."""
+        status = self.status(node)
+        return {resource.name: resource.nodes for resource in status.resources} if status else {}
+
+    def wait(self, what, condition, limit=BACK_LIMIT):
+        """Wait until a condition holds and return what it returned; fail with ``what`` when it never does."""
+        until = self.host.now() + limit
+        while True:
+            found = condition()
+            if found:
+                return found
+            if self.host.now() > until:
+                pytest.fail(f"{what}: not within {limit:.0f} s; the cluster says: {self.status()}")
+            self.host.sleep(0.5)
+
+    def agent(self, node, name, action, *, instance="test", ok=None, timeout=120, meta=(), env=(), **params):
+        """Run an agent as Pacemaker's executor does, and return the finished command."""
+        words = [f"OCF_RESKEY_{key}={value}" for key, value in params.items()]
+        words += [f"OCF_RESKEY_CRM_meta_{key}={value}" for key, value in meta]
+        words += [f"{key}={value}" for key, value in env]
+        return self.run(
+            node, "env", "-i", "PATH=/usr/bin:/usr/sbin:/bin:/sbin", "OCF_ROOT=/usr/lib/ocf",
+            f"OCF_RESOURCE_INSTANCE={instance}", *words,
+            f"/usr/lib/ocf/resource.d/kvmha/{name}", action, timeout=timeout, ok=ok,
+        )  # fmt: skip
+
+    def qemu_pids(self, node, guest):
+        """Return the ids, in the node, of a guest's QEMU processes."""
+        uuid = self.plan.guest(guest).uuid
+        return self.run(node, "pgrep", "--full", f"[-]uuid {uuid}", ok=(0, 1)).out.split()
+
+    def is_well(self):
+        """Tell whether all nodes are online and clean, and every resource runs once, unfailed, with nothing pending."""
+        status = self.status()
+        return (
+            status is not None
+            and status.is_quorate
+            and {node.name for node in status.nodes if node.is_online and not node.is_unclean and not node.is_standby}
+            == set(self.nodes)
+            and all(len(r.nodes) == 1 and not r.is_failed and not r.pending for r in status.resources)
+        )
+
+    def restore(self):
+        """Give back power and cables, clear failures and constraints of tests, and bring every guest home."""
+        for node in self.nodes:
+            self.lab.heal(node)
+            self.lab.power(node, "on")
+        self.wait("a node answers", lambda: self.status() is not None)
+        node = self.nodes[0]
+        self.wait("all nodes are online", self._all_online)
+        for resource in (*self.guests, "vip"):
+            self.run(node, "crm_resource", "--clear", "--resource", resource, ok=None)
+        self.run(node, "crm_resource", "--cleanup", ok=None)
+        self.wait("the cluster is well", self.is_well)
+        for guest in self.plan.guests:
+            if self.places().get(guest.name) != (guest.prefers,):
+                self.move(guest.name, guest.prefers)
+        self.wait("the cluster is well", self.is_well)
+
+    def move(self, resource, node):
+        """Move a resource and take the constraint away again."""
+        self.run(node, "crm_resource", "--move", "--resource", resource, "--node", node)
+        try:
+            self.wait(f"{resource} is on {node}", lambda: self.places().get(resource) == (node,))
+            self.wait("the cluster is well", self.is_well)
+        finally:
+            self.run(node, "crm_resource", "--clear", "--resource", resource, ok=None)
+
+    def _all_online(self):
+        status = self.status()
+        return status is not None and {n.name for n in status.nodes if n.is_online} == set(self.nodes)
+
+
+@pytest.fixture(scope="session")
+def lab(request):
+    """The lab of this session."""
+    if os.geteuid() != 0:
+        pytest.skip("a lab needs root")
+    host = Host()
+    lab = Lab(host, make_plan(f"test-{os.getpid()}", suite=os.environ.get("KVMHA_TEST_SUITE", "bookworm")))
+    request.session.stash[LAB] = lab
+    try:
+        lab.up(lambda _phase, _text: None)
+        yield lab
+    finally:
+        lab.down()
+        del request.session.stash[LAB]
+
+
+@pytest.fixture
+def cluster(lab):
+    """The lab's cluster, well and with every guest at home, before each test and after it."""
+    cluster = Cluster(lab, Host())
+    if not cluster.is_well() or any(cluster.places()[g.name] != (g.prefers,) for g in cluster.plan.guests):
+        cluster.restore()
+    return cluster

@@ -1,0 +1,36 @@
+"""The contract tests once more where the real tools are: in a node, with its pcs, Pacemaker, corosync and schemas."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+
+PYTEST = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
+"""What pytest consists of; all of it is Python alone, and so runs with the node's interpreter."""
+
+NEEDED = ("tests/contract/test_templates.py", "tests/contract/test_metadata.py")
+
+
+def copy_into(root: str, checkout: str) -> None:
+    """Put the checkout and pytest into a node, whose files are seen below ``root``."""
+    place = f"{root}/root/checkout"
+    shutil.rmtree(place, ignore_errors=True)
+    for name in ("agents", "kvmha", "cluster-templates", "tests"):
+        shutil.copytree(f"{checkout}/{name}", f"{place}/{name}", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(f"{checkout}/pyproject.toml", place)
+    for name in PYTEST:
+        found = importlib.util.find_spec(name)
+        assert found is not None, name
+        shutil.copytree(os.path.dirname(found.origin), f"{place}/libraries/{name}")
+
+
+def test_the_contract_tests_pass_with_the_tools_of_a_node(cluster, checkout):
+    copy_into(f"/proc/{cluster.lab.leader('n1')}/root", str(checkout))
+    done = cluster.run(
+        "n1", "env", "--chdir=/root/checkout", "PYTHONPATH=libraries", "python3", "-m", "pytest",
+        "-p", "no:cacheprovider", "-rs", "-q", *NEEDED, timeout=600, ok=None,
+    )  # fmt: skip
+    assert done.rc == 0, done.out[-6000:] + done.err
+    assert " passed" in done.out
+    assert "skipped" not in done.out, done.out
