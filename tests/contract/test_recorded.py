@@ -75,8 +75,8 @@ def test_the_journal_of_a_failover_is_read_as_its_phases():
         ("start asked", "fence-n1", "n3"),
         ("started", "fence-n1", "n3"),
         ("start asked", "web2", "n3"),
-        ("start asked", "web1", "n1"),
         ("started", "web2", "n3"),
+        ("start asked", "web1", "n1"),
         ("start asked", "vip", "n1"),
     ]
     assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)

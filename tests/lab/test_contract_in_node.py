@@ -6,7 +6,7 @@ import importlib.util
 import os
 import shutil
 
-PYTEST = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
+PYTEST = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments", "pytest_timeout")
 """What pytest consists of; all of it is Python alone, and so runs with the node's interpreter."""
 
 NEEDED = ("tests/contract/test_templates.py", "tests/contract/test_metadata.py")
@@ -22,14 +22,17 @@ def copy_into(root: str, checkout: str) -> None:
     for name in PYTEST:
         found = importlib.util.find_spec(name)
         assert found is not None, name
-        shutil.copytree(os.path.dirname(found.origin), f"{place}/libraries/{name}")
+        if found.submodule_search_locations:
+            shutil.copytree(os.path.dirname(found.origin), f"{place}/libraries/{name}")
+        else:
+            shutil.copy(found.origin, f"{place}/libraries/{name}.py")
 
 
 def test_the_contract_tests_pass_with_the_tools_of_a_node(cluster, checkout):
     copy_into(f"/proc/{cluster.lab.leader('n1')}/root", str(checkout))
     done = cluster.run(
         "n1", "env", "--chdir=/root/checkout", "PYTHONPATH=libraries", "python3", "-m", "pytest",
-        "-p", "no:cacheprovider", "-rs", "-q", *NEEDED, timeout=600, ok=None,
+        "-p", "no:cacheprovider", "-p", "pytest_timeout", "-rs", "-q", *NEEDED, timeout=600, ok=None,
     )  # fmt: skip
     assert done.rc == 0, done.out[-6000:] + done.err
     assert " passed" in done.out
