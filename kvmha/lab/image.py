@@ -184,7 +184,10 @@ def _keep_kernel(draft: Image) -> None:
     os.makedirs(f"{draft.guest}/modules")
     kernels = [name for name in os.listdir(f"{unpacked}/boot") if name.startswith("vmlinuz-")]
     shutil.move(f"{unpacked}/boot/{kernels[0]}", f"{draft.guest}/vmlinuz")
-    for number, (name, content) in enumerate(initramfs.modules(f"{unpacked}/lib/modules", MODULES)):
+    folder = initramfs.module_folder(unpacked)
+    if folder is None:
+        raise LabError(f"the kernel package of {draft.suite} has no folder of modules, so no guest could be reached")
+    for number, (name, content) in enumerate(initramfs.modules(folder, MODULES)):
         with open(f"{draft.guest}/modules/{number:02d}-{name}", "wb") as file:
             file.write(content)
     shutil.rmtree(unpacked)

@@ -71,6 +71,12 @@ def _padded(data: bytes) -> bytes:
     return data + b"\0" * (-len(data) % 4)
 
 
+def module_folder(root: str) -> str | None:
+    """Return the folder with the modules of a kernel package unpacked to ``root``: Debian 13 has it below /usr."""
+    found = [f"{root}/{name}" for name in ("lib/modules", "usr/lib/modules") if os.path.isdir(f"{root}/{name}")]
+    return found[0] if found else None
+
+
 def modules(folder: str, wanted: Iterable[str]) -> list[tuple[str, bytes]]:
     """Return (file name, content) of the wanted kernel modules and of all that they depend on, in order of loading.
 

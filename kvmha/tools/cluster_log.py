@@ -36,10 +36,10 @@ _SENTENCES = (
     # corosync notices first, and cannot say yet who it is.
     (LOST, re.compile(r"token timed out|A processor failed, forming new configuration")),
     (LOST, re.compile(r"Node (?P<subject>\S+) state is now lost")),
-    (FENCING_ASKED, re.compile(r"Requesting (?:peer )?fencing \([a-z]+\) (?:of node|targeting) (?P<subject>\S+)")),
+    (FENCING_ASKED, re.compile(r"Requesting (?:peer )?fencing \([a-z]+\) (?:of|targeting) (?:node )?(?P<subject>\S+)")),
     (FENCING_CONFIRMED, re.compile(r"Operation '(?:reboot|off)' targeting (?P<subject>\S+) by .*: (?:OK|complete)\b")),
     (START_ASKED, re.compile(r"Initiating start operation (?P<subject>\S+)_start_0 (?:locally )?on (?P<node>\S+)")),
-    (STARTED, re.compile(r"Result of start operation for (?P<subject>\S+) on (?P<node>\S+): (?:ok|complete)")),
+    (STARTED, re.compile(r"Result of start operation for (?P<subject>\S+) on (?P<node>\S+): (?:ok|OK)\b")),
 )  # fmt: skip
 
 

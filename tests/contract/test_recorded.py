@@ -61,26 +61,32 @@ def test_every_address_that_ip_shows_is_read():
     )
 
 
-def test_the_journal_of_a_failover_is_read_as_its_phases():
-    lines = (RECORDED / "pacemaker-2.1.5" / "journal.json").read_text().splitlines()
+FAILOVER = [
+    ("lost", "", ""),
+    ("lost", "n2", ""),
+    ("lost", "n2", ""),
+    ("fencing asked", "n2", ""),
+    ("fencing asked", "n2", ""),
+    ("fencing confirmed", "n2", ""),
+    ("start asked", "fence-n1", "n3"),
+    ("started", "fence-n1", "n3"),
+    ("start asked", "web2", "n3"),
+    ("started", "web2", "n3"),
+    ("start asked", "web1", "n1"),
+    ("start asked", "vip", "n1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("version", "first"), [("pacemaker-2.1.5", 1795404733.436368), ("pacemaker-3.0.0", 1795405585.826846)]
+)
+def test_the_journal_of_a_failover_is_read_as_its_phases(version, first):
+    lines = (RECORDED / version / "journal.json").read_text().splitlines()
     entries = [entry for entry in map(parse_entry, lines) if entry is not None]
     assert len(entries) < len(lines), "the recording holds lines that tell nothing"
-    assert [(entry.kind, entry.subject, entry.node) for entry in entries] == [
-        ("lost", "", ""),
-        ("lost", "n2", ""),
-        ("lost", "n2", ""),
-        ("fencing asked", "n2", ""),
-        ("fencing asked", "n2", ""),
-        ("fencing confirmed", "n2", ""),
-        ("start asked", "fence-n1", "n3"),
-        ("started", "fence-n1", "n3"),
-        ("start asked", "web2", "n3"),
-        ("started", "web2", "n3"),
-        ("start asked", "web1", "n1"),
-        ("start asked", "vip", "n1"),
-    ]
+    assert [(entry.kind, entry.subject, entry.node) for entry in entries] == FAILOVER
     assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
-    assert entries[0].at == 1795404733.436368
+    assert entries[0].at == first
 
 
 @pytest.mark.parametrize("line", ["", "{", "[]", "{}", '{"MESSAGE": null, "__REALTIME_TIMESTAMP": "1"}'])
@@ -94,23 +100,24 @@ def test_a_message_of_bytes_is_read_like_one_of_text():
     assert (entry.kind, entry.subject, entry.at) == ("lost", "n2", 1.5)
 
 
-def test_crm_mons_view_of_a_cluster_is_read():
-    status = parse((RECORDED / "pacemaker-2.1.5" / "crm_mon.xml").read_text())
+@pytest.mark.parametrize(
+    ("version", "places"),
+    [
+        ("pacemaker-2.1.5", {"fence-n1": ("n3",), "web1": ("n1",), "web2": ("n3",), "web3": ("n3",), "vip": ("n1",)}),
+        ("pacemaker-3.0.0", {"fence-n1": ("n3",), "web1": ("n1",), "web2": ("n3",), "web3": ("n3",), "vip": ("n1",)}),
+    ],
+)
+def test_crm_mons_view_of_a_cluster_is_read(version, places):
+    status = parse((RECORDED / version / "crm_mon.xml").read_text())
     assert status.is_quorate
     assert [(node.name, node.is_online, node.is_unclean, node.is_standby) for node in status.nodes] == [
         ("n1", True, False, False),
         ("n2", True, False, False),
         ("n3", True, False, False),
     ]
-    assert {resource.name: resource.nodes for resource in status.resources} == {
-        "fence-n1": ("n3",),
-        "fence-n2": ("n1",),
-        "fence-n3": ("n1",),
-        "web1": ("n1",),
-        "web2": ("n3",),
-        "web3": ("n3",),
-        "vip": ("n1",),
-    }
+    found = {resource.name: resource.nodes for resource in status.resources}
+    assert {name: found[name] for name in places} == places
+    assert sorted(set(found) - set(places)) == ["fence-n2", "fence-n3"]
     assert not [resource for resource in status.resources if resource.is_failed or resource.pending]
 
 

@@ -66,6 +66,17 @@ def test_modules_come_after_what_they_need(tmp_path):
     assert names == ["failover.ko", "net_failover.ko", "virtio.ko", "virtio_net.ko"]
 
 
+@pytest.mark.parametrize("place", ["lib/modules", "usr/lib/modules"])
+def test_modules_are_found_where_debian_12_and_13_have_them(tmp_path, place):
+    # Seen: with the folder of Debian 12 a guest of Debian 13 had no network, and nobody said so.
+    (tmp_path / place).mkdir(parents=True)
+    assert initramfs.module_folder(str(tmp_path)) == f"{tmp_path}/{place}"
+
+
+def test_a_kernel_package_without_modules_is_told_from_one_with_none_wanted(tmp_path):
+    assert initramfs.module_folder(str(tmp_path)) is None
+
+
 def test_a_packed_module_is_unpacked(tmp_path):
     (tmp_path / "a.ko.xz").write_bytes(lzma.compress(b"\0depends=\0"))
     assert initramfs.modules(str(tmp_path), ["a"]) == [("a.ko", b"\0depends=\0")]
