@@ -86,11 +86,21 @@ def why_no_commands(host: Host) -> str | None:
     """Tell that labs cannot be made by this user or with what is installed here, or return None."""
     if os.geteuid() != 0:
         return "a lab is made of containers and network namespaces, which needs root: run it with sudo"
+    if not is_mount_point(host.read("/proc/self/mountinfo")):
+        return (
+            "the root folder is that of a plain chroot, in which the lab cannot keep its mounts to itself: "
+            "mount --bind that folder on itself before the chroot"
+        )
     missing = [name for name in COMMANDS if host.which(name) is None]
     if not missing:
         return None
     packages = sorted({COMMANDS[name] for name in missing})
     return f"not installed: {', '.join(missing)}; apt install {' '.join(packages)}"
+
+
+def is_mount_point(mountinfo: str, path: str = "/") -> bool:
+    """Tell whether a path is a mount point, by the text of /proc/self/mountinfo (proc(5): the fifth field)."""
+    return any(line.split()[4:5] == [path] for line in mountinfo.splitlines())
 
 
 def why_no_room(host: Host, plan: LabPlan) -> str | None:

@@ -12,6 +12,7 @@ from kvmha.lab.formation import describe
 from kvmha.lab.guest import domain_xml
 from kvmha.lab.lab import why_no_commands, why_no_memory
 from kvmha.lab.layer import hosts_text
+from kvmha.lab.lab import is_mount_point
 from kvmha.lab.plan import LabError, make_plan, plan_from, why_not_name
 from kvmha.record import plain
 
@@ -132,3 +133,18 @@ def test_missing_commands_are_named_with_the_packages_that_have_them(monkeypatch
 def test_root_is_needed_and_that_is_said(monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert "needs root" in why_no_commands(HostWithout())
+
+
+@pytest.mark.parametrize(
+    ("mountinfo", "answer"),
+    [
+        pytest.param("24 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n", True, id="a machine"),
+        pytest.param(
+            "90 24 0:5 / /dev rw - devtmpfs dev rw\n91 24 0:20 / /proc rw - proc proc rw\n", False, id="a plain chroot"
+        ),
+        pytest.param("", False, id="a chroot without mounts"),
+    ],
+)
+def test_a_root_that_is_no_mount_point_is_told(mountinfo, answer):
+    # Seen: unshare cannot change the propagation of such a root, and said so only in a log.
+    assert is_mount_point(mountinfo) is answer
