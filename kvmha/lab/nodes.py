@@ -138,8 +138,11 @@ def in_cgroup(host: Host, node: NodePlan, pid: int) -> bool:
 
 
 def enter_argv(pid: int, argv: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the command that runs a command in the node with that leader."""
-    return ("nsenter", "--target", str(pid), "--all", "--", *argv)
+    """Return the command that runs a command in the node with that leader.
+
+    Its root is taken from the leader: where this very machine is a chroot, that of the mount namespace is another one.
+    """
+    return ("nsenter", "--target", str(pid), "--all", "--root", "--wd", "--", *argv)
 
 
 def wait_booted(host: Host, plan: LabPlan, node: NodePlan, *, timeout: float) -> None:

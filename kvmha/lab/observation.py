@@ -7,6 +7,7 @@ import select
 import sys
 
 from kvmha.host import Host
+from kvmha.lab import nodes
 from kvmha.lab.census import Census
 from kvmha.lab.guest_service import PORT
 from kvmha.lab.lab import Lab
@@ -45,7 +46,7 @@ class Observation:
         for node in plan.nodes:
             leader = self._lab.leader(node.name)
             if leader is not None:
-                self._start("nsenter", f"--target={leader}", "--all", *cluster_log.ARGV, is_journal=True)
+                self._start(*nodes.enter_argv(leader, cluster_log.ARGV), is_journal=True)
         self.census.__enter__()
         return self
 

@@ -10,9 +10,8 @@ from kvmha.cluster import description
 from kvmha.host import Host
 from kvmha.lab.formation import describe
 from kvmha.lab.guest import domain_xml
-from kvmha.lab.lab import why_no_commands, why_no_memory
+from kvmha.lab.lab import is_mount_point, why_no_commands, why_no_memory
 from kvmha.lab.layer import hosts_text
-from kvmha.lab.lab import is_mount_point
 from kvmha.lab.plan import LabError, make_plan, plan_from, why_not_name
 from kvmha.record import plain
 
