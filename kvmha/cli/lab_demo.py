@@ -39,10 +39,11 @@ def run(args: argparse.Namespace, host: Host) -> int:
     """Run the demonstration; 0 only if it showed what it should."""
     from kvmha.cli.lab import progress_printer
     from kvmha.lab.demo import Demo
-    from kvmha.lab.lab import Lab
+    from kvmha.lab.lab import Lab, load
     from kvmha.lab.plan import make_plan
 
     lab = Lab(host, make_plan(args.name, nodes=args.nodes, suite=args.suite))
+    was_there = load(host, args.name) is not None
     begun = host.now()
     outcome = None
     try:
@@ -52,7 +53,8 @@ def run(args: argparse.Namespace, host: Host) -> int:
         say(f"lab {args.name} is up after {host.now() - begun:.0f} s")
         outcome = Demo(host, lab, say, _no_row if args.json else _Rows()).run()
     finally:
-        if not args.keep:
+        # A lab that was there before, and that this run could do nothing with, is its owner's to remove.
+        if not args.keep and not (was_there and outcome is None):
             lab.down()
     if args.json:
         print(json.dumps({**plain(outcome), "is_good": outcome.is_good}, indent=2))
