@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from kvmha.host import Host
 from kvmha.lab import timeline
+from kvmha.lab.formation import FLOATING_IP
 from kvmha.lab.lab import Lab
-from kvmha.lab.observation import FLOATING_IP, Observation
+from kvmha.lab.observation import Observation
 from kvmha.lab.plan import LabError
 from kvmha.lab.timeline import Moment, Observed, Recovery
 from kvmha.lab.watcher import longest_gap

@@ -9,6 +9,7 @@ import sys
 from kvmha.host import Host
 from kvmha.lab import nodes
 from kvmha.lab.census import Census
+from kvmha.lab.formation import FLOATING_IP
 from kvmha.lab.guest_service import PORT
 from kvmha.lab.lab import Lab
 from kvmha.lab.watcher import LINE, TOUCH, Answer, Target, parse_answer
@@ -17,8 +18,6 @@ from kvmha.tools.cluster_log import Entry
 
 CLOSED_PORT = 9
 """Nothing listens there in a node (discard, RFC 863): its refusal shows that the address is there."""
-
-FLOATING_IP = "vip"
 
 
 class Observation:

@@ -36,4 +36,6 @@ def test_the_contract_tests_pass_with_the_tools_of_a_node(cluster, checkout):
     )  # fmt: skip
     assert done.rc == 0, done.out[-6000:] + done.err
     assert " passed" in done.out
-    assert "skipped" not in done.out, done.out
+    skipped = [line for line in done.out.splitlines() if line.startswith("SKIPPED")]
+    # Of all the schemas this is the one that no package of Debian 12 brings; Debian 13 has it.
+    assert [line for line in skipped if "ocf-ra-1.1.rng" not in line] == []
