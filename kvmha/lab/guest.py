@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from kvmha.lab.image import Image, Progress
     from kvmha.lab.plan import GuestPlan
 
-PORT = 7000
 FOLDER = "/var/lib/kvmha/guest"
 """Where a node has the guest's kernel and initramfs."""
 

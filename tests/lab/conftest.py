@@ -26,6 +26,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if str(item.path).startswith(here):
             item.add_marker(pytest.mark.lab)
+    items.sort(key=lambda item: item.get_closest_marker("lab") is not None)
 
 
 @pytest.hookimpl(hookwrapper=True)
