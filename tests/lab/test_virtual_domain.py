@@ -10,14 +10,20 @@ DEGRADED = 190
 
 @pytest.fixture
 def unmanaged(cluster):
-    """The guest's own agent calls, with the cluster looking away."""
-    cluster.run(NODE, "crm_resource", "--resource", GUEST, "--meta", "--set-parameter", "is-managed",
-                "--parameter-value", "false")  # fmt: skip
-    cluster.run(NODE, "crm_resource", "--wait", "--timeout", "60s")
+    """The guest's own agent calls, with the cluster looking away: in maintenance it does not even monitor the guest."""
+    meta = ("crm_resource", "--resource", GUEST, "--meta")
+    settle = ("crm_resource", "--wait", "--timeout", "60s")
+    cluster.run(NODE, *meta, "--set-parameter", "maintenance", "--parameter-value", "true")
+    cluster.run(NODE, *settle, timeout=90)
     yield cluster
     cluster.run(NODE, "systemctl", "start", "libvirtd.socket", "libvirtd.service", ok=None)
-    cluster.run(NODE, "crm_resource", "--resource", GUEST, "--meta", "--delete-parameter", "is-managed")
+    call(cluster, "start")
+    # What the cluster knows of the guest is asked anew while it still looks away, and only then it acts again.
     cluster.run(NODE, "crm_resource", "--cleanup", "--resource", GUEST)
+    cluster.run(NODE, *settle, timeout=90)
+    cluster.run(NODE, *meta, "--delete-parameter", "maintenance")
+    cluster.run(NODE, *settle, timeout=90)
+    cluster.wait("the cluster is well", cluster.is_well)
 
 
 def call(cluster, action, node=NODE, *, config=f"/etc/kvmha/guests/{GUEST}.xml", instance=GUEST, **rest):
