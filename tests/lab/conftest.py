@@ -95,6 +95,24 @@ class Cluster:
         uuid = self.plan.guest(guest).uuid
         return self.run(node, "pgrep", "--full", f"[-]uuid {uuid}", ok=(0, 1)).out.split()
 
+    def look_away(self, resource, node):
+        """Put a resource into maintenance, in which the cluster does not even monitor it."""
+        self._maintenance(resource, node, "--set-parameter", "maintenance", "--parameter-value", "true")
+
+    def look_again(self, resource, node):
+        """Let the cluster have a resource back; what it knows of it is asked anew before it acts again."""
+        self.run(node, "crm_resource", "--cleanup", "--resource", resource)
+        self._settle(node)
+        self._maintenance(resource, node, "--delete-parameter", "maintenance")
+        self.wait("the cluster is well", self.is_well)
+
+    def _maintenance(self, resource, node, *change):
+        self.run(node, "crm_resource", "--resource", resource, "--meta", *change)
+        self._settle(node)
+
+    def _settle(self, node):
+        self.run(node, "crm_resource", "--wait", "--timeout", "60s", timeout=90)
+
     def is_well(self):
         """Tell whether all nodes are online and clean, and every resource runs once, unfailed, with nothing pending."""
         status = self.status()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from kvmha.lab.census import Census
 from kvmha.lab.demo import Demo
 
 
@@ -25,6 +28,23 @@ def test_everything_comes_back_after_a_power_cut_and_no_guest_ever_runs_twice(cl
         "QEMU running",
         "answers",
     ]
+
+
+@pytest.fixture
+def unmanaged(cluster):
+    """The cluster with web3 in maintenance, so that it does not mend what the test does to it."""
+    cluster.look_away("web3", "n3")
+    yield cluster
+    cluster.run("n1", "virsh", "destroy", "web3", ok=None)
+    cluster.look_again("web3", "n3")
+
+
+def test_the_census_sees_a_guest_that_runs_twice(unmanaged):
+    census = Census(unmanaged.host, {node.name: f"/run/netns/{node.netns}" for node in unmanaged.plan.nodes})
+    with census:
+        unmanaged.run("n1", "virsh", "create", "/etc/kvmha/guests/web3.xml")
+        unmanaged.wait("the census has seen it", lambda: census.twice, limit=30)
+    assert [(copy.name, copy.node) for copy in census.twice[0].copies] == [("web3", "n3"), ("web3", "n1")]
 
 
 def test_the_fenced_node_comes_back_and_joins(cluster):

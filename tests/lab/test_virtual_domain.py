@@ -10,20 +10,12 @@ DEGRADED = 190
 
 @pytest.fixture
 def unmanaged(cluster):
-    """The guest's own agent calls, with the cluster looking away: in maintenance it does not even monitor the guest."""
-    meta = ("crm_resource", "--resource", GUEST, "--meta")
-    settle = ("crm_resource", "--wait", "--timeout", "60s")
-    cluster.run(NODE, *meta, "--set-parameter", "maintenance", "--parameter-value", "true")
-    cluster.run(NODE, *settle, timeout=90)
+    """The guest's own agent calls, with the cluster looking away."""
+    cluster.look_away(GUEST, NODE)
     yield cluster
     cluster.run(NODE, "systemctl", "start", "libvirtd.socket", "libvirtd.service", ok=None)
     call(cluster, "start")
-    # What the cluster knows of the guest is asked anew while it still looks away, and only then it acts again.
-    cluster.run(NODE, "crm_resource", "--cleanup", "--resource", GUEST)
-    cluster.run(NODE, *settle, timeout=90)
-    cluster.run(NODE, *meta, "--delete-parameter", "maintenance")
-    cluster.run(NODE, *settle, timeout=90)
-    cluster.wait("the cluster is well", cluster.is_well)
+    cluster.look_again(GUEST, NODE)
 
 
 def call(cluster, action, node=NODE, *, config=f"/etc/kvmha/guests/{GUEST}.xml", instance=GUEST, **rest):
