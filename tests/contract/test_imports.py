@@ -75,7 +75,7 @@ def guest(tmp_path):
 
 def test_the_monitor_of_a_guest_loads_nothing_heavy(checkout, tmp_path, guest):
     # Who was started is remembered after the first start, so a recurring monitor reads no XML.
-    (tmp_path / "test").write_text(f"config=/etc/web1.xml\nname=web1\nuuid={UUID}\n")
+    (tmp_path / "test").write_text(f"source=/etc/web1.xml\nname=web1\nuuid={UUID}\n")
     setup = (
         f"sys.path.append({str(checkout)!r})\n"
         "import kvmha.tools.qemu_process, kvmha.resources.virtual_domain.remembered\n"
@@ -98,7 +98,7 @@ def test_the_monitor_of_an_address_loads_nothing_heavy(checkout):
 
 
 def test_the_assertion_can_fail(checkout, tmp_path, guest):
-    (tmp_path / "test").write_text(f"config=/etc/web1.xml\nname=web1\nuuid={UUID}\n")
+    (tmp_path / "test").write_text(f"source=/etc/web1.xml\nname=web1\nuuid={UUID}\n")
     setup = (
         f"sys.path.append({str(checkout)!r})\n"
         "import kvmha.tools.qemu_process, kvmha.resources.virtual_domain.remembered, re\n"

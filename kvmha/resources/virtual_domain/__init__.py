@@ -20,6 +20,7 @@ from kvmha.tools import qemu_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from kvmha.resources.virtual_domain.definition import Definition
     from kvmha.tools.libvirtd import Libvirt
 
 POLL = 0.25
@@ -56,7 +57,7 @@ class VirtualDomain(Agent):
         """Check relations between parameters; at level 10 and above also what this node has of the guest."""
         self._check_params()
         if self.env.check_level >= 10:
-            self._define()
+            self.define()
         return codes.SUCCESS
 
     def reload_agent(self) -> int:
@@ -66,53 +67,31 @@ class VirtualDomain(Agent):
 
     def monitor(self) -> int:
         """Tell whether the guest runs here and is well."""
-        guest = self._guest()
+        guest = self.guest()
         if guest is None:
             return self._without_identity()
         seen = qemu_process.read_status(self.host, guest)
         if seen is None:
             return self._look_closer(guest)
-        return self._code_of(guest, seen)
+        return self.code_of(guest, seen)
 
     def start(self) -> int:
-        """Start the guest from its definition and wait until it runs."""
-        from kvmha.tools.libvirtd import LibvirtSilent
+        """Start the guest from its definition, unless something speaks against it, and return when it runs."""
+        from kvmha.resources.virtual_domain import starting
 
         self._check_params()
-        running = self._remembered()
-        if running is not None and qemu_process.find(self.host, running.guest):
-            return self._already_here(running.guest)
-        xml, guest = self._define()
-        if qemu_process.find(self.host, guest):
-            self._remember(guest)
-            return self._already_here(guest)
-        # Written first: whatever becomes of us in the middle, the next stop knows whom to look for.
-        self._remember(guest, is_starting=True)
-        try:
-            domain = self.libvirt().create(xml)
-        except LibvirtSilent:
-            # It may still be carried out, so the doubt stays written down.
-            raise
-        except BaseException:
-            if not qemu_process.find(self.host, guest):
-                self._forget()
-            raise
-        self._remember(domain.identity)
-        if self._code_of(guest, domain.seen) not in (codes.SUCCESS, codes.DEGRADED):
-            return codes.ERR_GENERIC
-        self.report.log(f"started {guest.name} ({domain.identity.uuid})")
-        return codes.SUCCESS
+        return starting.start(self)
 
     def stop(self) -> int:
         """Stop the guest: by its own shutdown, else by force; succeed only on proof of absence."""
         from kvmha.resources.virtual_domain.stopping import GuestStop
 
-        guest = self._guest()
+        guest = self.guest()
         if guest is None:
             code = self._without_identity()
             return codes.SUCCESS if code == codes.NOT_RUNNING else code
         GuestStop(self, guest).run()
-        self._forget()
+        self.forget()
         return codes.SUCCESS
 
     def migrate_to(self) -> int:
@@ -123,9 +102,9 @@ class VirtualDomain(Agent):
         target = self.env.migrate_target
         if not target:
             raise OcfError(codes.ERR_ARGS, "migrate_to without a target: it is called by the cluster during a move")
-        guest = self._guest()
+        guest = self.guest()
         if guest is None:
-            raise OcfError(codes.ERR_GENERIC, f"cannot tell who is to move: {self.param('config')} is not readable")
+            raise OcfError(codes.ERR_GENERIC, f"cannot tell who is to move: {self.source} is not readable")
         libvirt = self.libvirt()
         domain = libvirt.domain(guest)
         if domain is None or not domain.is_active:
@@ -139,7 +118,7 @@ class VirtualDomain(Agent):
 
         A wrong tuning parameter does not fail it: that would stop a guest which runs well.
         """
-        guest = self._guest() or self._define()[1]
+        guest = self.guest() or self.define().guest
         seen = qemu_process.read_status(self.host, guest)
         # The source returns when the target has the guest; libvirt may still be writing that down.
         while seen is None or (seen.state, seen.reason) in (("paused", "migration"), ("paused", "starting up")):
@@ -148,67 +127,50 @@ class VirtualDomain(Agent):
                 raise OcfError(codes.ERR_GENERIC, f"{guest.name} did not arrive from {source}")
             self.host.sleep(POLL)
             seen = qemu_process.read_status(self.host, guest)
-        self._remember(guest)
-        code = self._code_of(guest, seen)
+        self.remember(guest)
+        code = self.code_of(guest, seen)
         return codes.SUCCESS if code == codes.DEGRADED else code
 
     # ------------------------------------------------------------- who and how
 
+    @property
+    def source(self) -> str:
+        """What names the guest: the path of its definition, or the name or UUID of a persistent domain."""
+        return str(self.param("config") or self.param("domain"))
+
     def _check_params(self) -> None:
         """Refuse what no row of the table can refuse alone."""
-        from kvmha.tools.migration_uri import why_not_host_part
+        from kvmha.resources.virtual_domain import validation
 
-        wrong = []
-        config, hypervisor = self.param("config"), self.param("hypervisor")
-        if not config.startswith("/"):
-            wrong.append(f'config="{config}" is not an absolute path')
-        if not hypervisor.startswith("qemu:///"):
-            wrong.append(f'hypervisor="{hypervisor}" is not a local QEMU connection such as qemu:///system')
-        for name in ("migration_user", "migration_network_suffix"):
-            reason = why_not_host_part(self.param(name))
-            if reason:
-                wrong.append(f'{name}="{self.param(name)}" {reason}')
-        if self.param("migration_user") and self.param("migration_transport") != "ssh":
-            wrong.append(f'migration_user="{self.param("migration_user")}" needs migration_transport=ssh')
+        wrong = validation.wrong(self)
         if wrong:
             raise OcfError(codes.ERR_CONFIGURED, "; ".join(wrong))
 
-    def _define(self) -> tuple[str, GuestIdentity]:
-        """Read the definition: its text and whom it defines."""
-        from kvmha.tools.domain_xml import DomainXmlError, parse_identity
+    def define(self) -> Definition:
+        """Read the definition. Raises OcfError, which says what is wrong with it."""
+        from kvmha.resources.virtual_domain import definition
 
-        path = self.param("config")
-        try:
-            xml = self.host.read_bytes(path)
-        except OSError as error:
-            # It may be on a file system that is not mounted yet, which is no property of the installation.
-            raise OcfError(codes.ERR_GENERIC, f"config={path}: {error.strerror}") from None
-        try:
-            return xml.decode(), parse_identity(xml)
-        except UnicodeDecodeError:
-            raise OcfError(codes.ERR_CONFIGURED, f"config={path} is not in UTF-8, which libvirt is given") from None
-        except DomainXmlError as error:
-            raise OcfError(codes.ERR_CONFIGURED, f"config={path} is no domain definition: {error}") from None
+        return definition.read(self)
 
-    def _guest(self) -> GuestIdentity | None:
+    def guest(self) -> GuestIdentity | None:
         """Return who the guest is, from what was remembered or from the definition; None if neither tells."""
-        known = self._remembered()
+        known = self.remembered()
         if known is not None:
             return known.guest
         try:
-            return self._define()[1]
+            return self.define().guest
         except OcfError:
             return None
 
     def _without_identity(self) -> int:
         """Answer for a guest that we cannot name: it is absent where every guest is known to be another resource's."""
-        others = self._others()
+        others = self.others()
         for pid in qemu_process.find_any(self.host):
             if not any(qemu_process.is_guest(self.host, pid, other) for other in others):
-                path = self.param("config") or "(not set)"
                 raise OcfError(
                     codes.ERR_GENERIC,
-                    f"cannot tell whether the guest runs here: config={path} is not readable; process {pid} may be it",
+                    f"cannot tell whether the guest runs here: {self.source or 'its definition'} is not readable; "
+                    f"process {pid} may be it",
                 )
         return codes.NOT_RUNNING
 
@@ -220,29 +182,27 @@ class VirtualDomain(Agent):
 
     # --------------------------------------------------------------- remembered
 
-    def _remembered(self) -> Remembered | None:
+    def remembered(self) -> Remembered | None:
         """Return who was started here; what was started from another definition is another guest."""
         found = remembered.read(self.host, self.env.instance)
-        config = self.param("config")
         # Where the cluster has lost its own record, a stop may come without parameters: then the file alone decides.
-        return None if found is None or (config and found.config != config) else found
+        return None if found is None or (self.source and found.source != self.source) else found
 
-    def _others(self) -> list[GuestIdentity]:
+    def others(self) -> list[GuestIdentity]:
         """Return the guests that other resources started here, from other definitions than ours."""
-        config = self.param("config")
         found = remembered.others(self.host, self.env.instance)
-        return [other.guest for other in found if config and other.config != config]
+        return [other.guest for other in found if self.source and other.source != self.source]
 
-    def _remember(self, guest: GuestIdentity, *, is_starting: bool = False) -> None:
-        known = Remembered(config=self.param("config"), guest=guest, is_starting=is_starting)
+    def remember(self, guest: GuestIdentity, *, is_starting: bool = False) -> None:
+        known = Remembered(source=self.source, guest=guest, is_starting=is_starting)
         remembered.write(self.host, self.env.instance, known)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         remembered.forget(self.host, self.env.instance)
 
     # ------------------------------------------------------------------ looking
 
-    def _code_of(self, guest: GuestIdentity, seen: GuestState) -> int:
+    def code_of(self, guest: GuestIdentity, seen: GuestState) -> int:
         judged = guest_state.judge(seen)
         if judged.verdict == guest_state.RUNNING:
             return codes.SUCCESS
@@ -266,18 +226,12 @@ class VirtualDomain(Agent):
             return self.degraded(f"{guest.name} runs as process {pids[0]}, but {error}")
         pids = qemu_process.find(self.host, guest)
         if domain is not None and domain.is_active:
-            return self._code_of(guest, domain.seen.replace(pid=pids[0] if pids else 0))
+            return self.code_of(guest, domain.seen.replace(pid=pids[0] if pids else 0))
         if pids:
             raise OcfError(codes.ERR_GENERIC, f"{guest.name} runs as process {pids[0]}, of which libvirt does not know")
         return codes.NOT_RUNNING
 
     def may_start(self) -> bool:
         """Tell whether libvirt was asked to start the guest and may still do so."""
-        known = self._remembered()
+        known = self.remembered()
         return known is not None and known.is_starting
-
-    def _already_here(self, guest: GuestIdentity) -> int:
-        code = self.monitor()
-        if code == codes.NOT_RUNNING:
-            raise OcfError(codes.ERR_GENERIC, f"{guest.name} ended while it was looked at")
-        return codes.SUCCESS if code == codes.DEGRADED else code

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from kvmha.ocf import codes
 from kvmha.ocf.agent import OcfError
-from kvmha.tools import migration_uri, qemu_process
-from kvmha.tools.libvirtd import LibvirtError, LibvirtUnreachable, Migration
+from kvmha.resources.virtual_domain import migration_order
+from kvmha.tools import qemu_process
+from kvmha.tools.libvirtd import LibvirtError, LibvirtUnreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def move(agent: VirtualDomain, domain: Domain, libvirt: Libvirt, target: str) ->
     name = domain.identity.name
     reserve = min(RESERVE, agent.left() * 0.3)
     try:
-        libvirt.migrate(domain.identity, _order(agent, domain, target), timeout=agent.left(reserve))
+        libvirt.migrate(domain.identity, migration_order.order(agent, domain, target), timeout=agent.left(reserve))
     except LibvirtUnreachable as error:
         outcome = _step_back(agent, domain.identity, libvirt)
         raise OcfError(codes.ERR_GENERIC, f"migration of {name} to {target} {outcome}: {error}") from None
@@ -35,20 +36,6 @@ def move(agent: VirtualDomain, domain: Domain, libvirt: Libvirt, target: str) ->
         if agent.left() < POLL:
             raise OcfError(codes.ERR_GENERIC, f"{name} moved to {target}, but its QEMU process is still here")
         agent.host.sleep(POLL)
-
-
-def _order(agent: VirtualDomain, domain: Domain, target: str) -> Migration:
-    suffix = agent.param("migration_network_suffix")
-    address = migration_uri.on_network(target, suffix)
-    return Migration(
-        target_uri=migration_uri.target_uri(
-            agent.param("hypervisor"), address, agent.param("migration_transport"), agent.param("migration_user")
-        ),
-        migrate_uri=migration_uri.migrate_uri(agent.param("migrateuri"), target, address if suffix else ""),
-        bandwidth_mib=agent.param("migration_speed"),
-        downtime_ms=agent.param("migration_downtime"),
-        is_persistent=domain.is_persistent,
-    )
 
 
 def _step_back(agent: VirtualDomain, guest: GuestIdentity, libvirt: Libvirt) -> str:

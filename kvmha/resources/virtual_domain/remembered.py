@@ -18,8 +18,8 @@ FOLDER = "/run/kvmha/VirtualDomain"
 class Remembered(Record):
     """What is kept of a guest."""
 
-    config: str
-    """The definition that it was started from."""
+    source: str
+    """What the resource named it by: the path of its definition, or a persistent domain's name or UUID."""
     guest: GuestIdentity
     is_starting: bool = False
     """Libvirt was asked to start the guest, and its answer has not been seen."""
@@ -38,13 +38,13 @@ def read(host: Host, instance: str) -> Remembered | None:
     if not found.get("name"):
         return None
     guest = GuestIdentity(name=found["name"], uuid=found.get("uuid", ""))
-    return Remembered(config=found.get("config", ""), guest=guest, is_starting="starting" in found)
+    return Remembered(source=found.get("source", ""), guest=guest, is_starting="starting" in found)
 
 
 def write(host: Host, instance: str, remembered: Remembered) -> None:
     """Write down what a resource starts, or has started."""
     guest = remembered.guest
-    text = f"config={remembered.config}\nname={guest.name}\nuuid={guest.uuid}\n"
+    text = f"source={remembered.source}\nname={guest.name}\nuuid={guest.uuid}\n"
     host.write(f"{FOLDER}/{instance}", text + ("starting=1\n" if remembered.is_starting else ""), mode=0o600)
 
 

@@ -50,7 +50,7 @@ def reason(capfd):
 
 
 def remembered(host, name="web1", uuid=UUID, config=CONFIG, instance="web1"):
-    host.files[f"{REMEMBERED}/{instance}"] = f"config={config}\nname={name}\nuuid={uuid}\n".encode()
+    host.files[f"{REMEMBERED}/{instance}"] = f"source={config}\nname={name}\nuuid={uuid}\n".encode()
 
 
 @pytest.fixture(autouse=True)
@@ -265,7 +265,7 @@ def test_an_incoming_guest_counts_as_here(host, libvirt):
 
 def test_start_starts_and_remembers_who(host, libvirt):
     assert Called(host, "start").code == codes.SUCCESS
-    assert host.files[REMEMBERED_FILE].decode() == f"config={CONFIG}\nname=web1\nuuid={UUID}\n"
+    assert host.files[REMEMBERED_FILE].decode() == f"source={CONFIG}\nname=web1\nuuid={UUID}\n"
     assert monitor(host) == codes.SUCCESS
 
 
@@ -382,7 +382,7 @@ class TestStartWithoutAnswer:
             'migration_user="a b" may only hold',
         ),
         ({"config": CONFIG, "migration_user": "virt"}, "needs migration_transport=ssh"),
-        ({}, "config is not set"),
+        ({}, "neither config nor domain is set"),
     ],
 )
 @pytest.mark.parametrize("action", ["start", "validate-all", "reload-agent"])
