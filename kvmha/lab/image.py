@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 GIB = 1024**3
 IMAGE_SPACE = 3 * GIB
 BUILD_TIMEOUT = 1800.0
-MODULES = ("virtio_pci", "virtio_net", "button", "evdev")
-"""What the guest needs: its network, and the power button as something that can be read."""
 
 
 class Image(Record):
@@ -187,7 +185,7 @@ def _keep_kernel(draft: Image) -> None:
     folder = initramfs.module_folder(unpacked)
     if folder is None:
         raise LabError(f"the kernel package of {draft.suite} has no folder of modules, so no guest could be reached")
-    for number, (name, content) in enumerate(initramfs.modules(folder, MODULES)):
+    for number, (name, content) in enumerate(initramfs.modules(folder, recipe.GUEST_MODULES)):
         with open(f"{draft.guest}/modules/{number:02d}-{name}", "wb") as file:
             file.write(content)
     shutil.rmtree(unpacked)

@@ -16,10 +16,14 @@ PACKAGES = (
     "libxml2-utils",
     # the guests; busybox-static and Python's own files become the initramfs of the lab's guest
     "libvirt-daemon-system", "libvirt-clients", "libvirt-daemon-driver-qemu", "qemu-system-x86", "qemu-utils",
-    "busybox-static",
+    "busybox-static", "qemu-guest-agent", "ovmf", "swtpm", "swtpm-tools",
     # what the package kvmha depends on, since nodes have no way to the internet
     "python3-libvirt", "python3-lxml", "python3-psutil", "python3-jinja2", "python3-yaml", "python3-rich",
 )  # fmt: skip
+
+GUEST_MODULES = ("virtio_pci", "virtio_net", "button", "evdev", "virtio_blk", "virtio_console")
+"""What the lab's guest needs of its kernel: its network, the power button as something that can be read, a disk, and
+the channel of the guest agent."""
 
 INSTEAD = {"trixie": {"fence-agents": "fence-agents-ipmilan"}}
 """Debian 13 has a package per agent, and the one for all of them brings a gigabyte for the clouds."""
@@ -34,7 +38,18 @@ DPKG_OPTIONS = (
 
 # sbd.service is wanted by corosync.service and fails here, which would keep pacemaker from starting. corosync and
 # pacemaker are started by pcs. libvirt-guests would suspend guests behind the cluster's back.
-DISABLED = ("sbd", "corosync", "pacemaker", "corosync-qnetd", "libvirt-guests", "networking", "cron", "logd", "ssh")
+DISABLED = (
+    "sbd",
+    "corosync",
+    "pacemaker",
+    "corosync-qnetd",
+    "libvirt-guests",
+    "networking",
+    "cron",
+    "logd",
+    "ssh",
+    "qemu-guest-agent",
+)
 
 # Nobody logs in on a terminal, and nothing shall start by the clock and disturb a measurement.
 MASKED = (
@@ -127,4 +142,5 @@ def key(suite: str) -> str:
     import hashlib
 
     parts = (*mmdebstrap_argv(suite, "", ""), customize_script(), *(f"{path}\n{text}" for path, text in FILES.items()))
+    parts += GUEST_MODULES
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
