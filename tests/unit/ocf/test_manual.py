@@ -15,6 +15,16 @@ from kvmha.ocf.spec import Action, Param
 from kvmha.resources.floating_ip import FloatingIP
 from kvmha.resources.virtual_domain import VirtualDomain
 
+# The parameters of ocf:heartbeat:VirtualDomain, from its meta-data (resource-agents 4.18).
+HEARTBEAT = (
+    "config", "hypervisor", "force_stop", "migration_transport", "migration_user", "migration_downtime",
+    "migration_speed", "migration_network_suffix", "migrateuri", "migrate_options", "monitor_scripts",
+    "autoset_utilization_cpu", "autoset_utilization_host_memory", "autoset_utilization_hv_memory",
+    "unset_utilization_cpu", "unset_utilization_host_memory", "unset_utilization_hv_memory", "migrateport",
+    "remoteuri", "save_config_on_stop", "sync_config_on_stop", "snapshot", "backingfile", "stateless",
+    "copyindirs", "shutdown_mode", "start_resources",
+)  # fmt: skip
+
 
 class Example(Agent):
     """An agent whose texts hold what roff and Markdown would read as their own."""
@@ -84,35 +94,5 @@ def test_the_pages_in_docs_show_the_tables_as_they_are_now(checkout, pages):
 
 
 def test_every_parameter_that_switchers_know_is_spoken_of(checkout):
-    """The parameters of ocf:heartbeat:VirtualDomain 4.18 (its meta-data)."""
     page = (checkout / "docs" / "virtual-domain.md").read_text().partition("## Coming from")[2]
-    heartbeat = [
-        "config",
-        "hypervisor",
-        "force_stop",
-        "migration_transport",
-        "migration_user",
-        "migration_downtime",
-        "migration_speed",
-        "migration_network_suffix",
-        "migrateuri",
-        "migrate_options",
-        "monitor_scripts",
-        "autoset_utilization_cpu",
-        "autoset_utilization_host_memory",
-        "autoset_utilization_hv_memory",
-        "unset_utilization_cpu",
-        "unset_utilization_host_memory",
-        "unset_utilization_hv_memory",
-        "migrateport",
-        "remoteuri",
-        "save_config_on_stop",
-        "sync_config_on_stop",
-        "snapshot",
-        "backingfile",
-        "stateless",
-        "copyindirs",
-        "shutdown_mode",
-        "start_resources",
-    ]
-    assert [name for name in heartbeat if f"`{name}`" not in page] == []
+    assert [name for name in HEARTBEAT if f"`{name}`" not in page] == []
