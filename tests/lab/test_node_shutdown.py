@@ -1,0 +1,37 @@
+"""A node that is rebooted by its administrator: its guests leave first."""
+
+from __future__ import annotations
+
+GUEST, NODE = "web3", "n3"
+
+# What libvirt asks of systemd-machined where it may use cgroups, which in the lab's containers it may not: a scope for
+# the guest's process, which is started before the target and after the daemons (virSystemdCreateMachine, libvirt 9.0).
+GIVE_SCOPE = """\
+busctl call org.freedesktop.machine1 /org/freedesktop/machine1 org.freedesktop.machine1.Manager \
+CreateMachine 'sayssusa(sv)' "qemu-1-$1" 0 libvirt-qemu vm "$2" "" 3 Slice s machine.slice \
+After as 2 libvirtd.service virtqemud.service Before as 1 virt-guest-shutdown.target
+"""
+
+
+def test_the_guests_of_a_node_that_reboots_move_live_before_anything_they_stand_on_goes(cluster):
+    before = cluster.wait("the guest answers", lambda: cluster.boot_id(GUEST))
+    (pid,) = cluster.qemu_pids(NODE, GUEST)
+    cluster.run(NODE, "sh", "-c", GIVE_SCOPE, "give-scope", GUEST, pid)
+    scope = cluster.run(NODE, "cat", f"/proc/{pid}/cgroup").out
+    assert f"qemu\\x2d1\\x2d{GUEST}.scope" in scope
+    try:
+        cluster.run(NODE, "systemctl", "reboot", "--no-wall")
+        cluster.wait("the node has gone down", lambda: cluster.lab.leader(NODE) is None)
+        node = cluster.status("n1").node(NODE)
+        assert (node.is_online, node.is_unclean) == (False, False)
+        assert cluster.places("n1")[GUEST] not in ((), (NODE,))
+        assert cluster.boot_id(GUEST) == before
+        cluster.lab.power(NODE, "on")
+        cluster.wait("the node is back", lambda: cluster.lab.leader(NODE) and cluster.status(NODE))
+        said = cluster.run(NODE, "journalctl", "--boot=-1", "--output=cat", "--identifier=systemd").out
+        order = ["Stopping pacemaker.service", "Stopped pacemaker.service", "Stopping libvirtd.service"]
+        found = [said.rfind(words) for words in order]
+        assert found == sorted(found), said
+        assert -1 not in found, said
+    finally:
+        cluster.restore()
