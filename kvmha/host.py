@@ -17,7 +17,7 @@ from kvmha.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any, TypeVar
 
     T = TypeVar("T")
@@ -27,7 +27,7 @@ OUTPUT_LIMIT = 8 * 1024 * 1024
 """Bytes of one stream of one command; nothing that we ask answers with more."""
 
 # The module signal loads enum, so the numbers stand here; signal(7) has them, the same on every Linux we support.
-SIGKILL, SIGPIPE, SIGTERM = 9, 13, 15
+SIGKILL, SIGPIPE, SIGTERM, SIGCONT = 9, 13, 15, 18
 
 
 class Completed(Record):
@@ -37,6 +37,15 @@ class Completed(Record):
     rc: int
     out: str
     err: str
+
+
+class Process(Record):
+    """What the kernel shows of a process."""
+
+    state: str
+    """One letter of proc(5): D waits for a device and hears no signal, T is stopped, Z has ended."""
+    threads: int
+    is_kernel: bool = False
 
 
 class CommandError(Exception):
@@ -186,27 +195,38 @@ class Host:
         The call runs in a thread that is abandoned when it hangs: a C library waiting for a stopped daemon cannot be
         interrupted from outside. The agent's main() therefore leaves by os._exit.
         """
+        found = self.together([call], what=what, timeout=timeout)[0]
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def together(self, calls: Sequence[Callable[[], T]], *, what: str, timeout: float) -> list[T | BaseException]:
+        """Make several such calls at one time; return for each what it returned or raised, or CommandTimeout."""
         import _thread
 
-        done = _thread.allocate_lock()
-        done.acquire()
-        result: list[T] = []
-        failure: list[BaseException] = []
+        until = self.now() + timeout
+        results: list[T | BaseException] = [
+            CommandTimeout((what,), f"did not answer within {timeout:.1f} s") for _ in calls
+        ]
+        locks = []
 
-        def body() -> None:
+        def body(index: int, call: Callable[[], T], done: Any) -> None:
             try:
-                result.append(call())
+                results[index] = call()
             except BaseException as error:  # handed over to the caller's thread, whatever it is
-                failure.append(error)
+                results[index] = error
             finally:
                 done.release()
 
-        _thread.start_new_thread(body, ())
-        if not done.acquire(timeout=max(timeout, 0.001)):
-            raise CommandTimeout((what,), f"did not answer within {timeout:.1f} s")
-        if failure:
-            raise failure[0]
-        return result[0]
+        for index, call in enumerate(calls):
+            done = _thread.allocate_lock()
+            done.acquire()
+            locks.append(done)
+            _thread.start_new_thread(body, (index, call, done))
+        for done in locks:
+            done.acquire(timeout=max(until - self.now(), 0.001))
+        # A copy, because what was given up may still end.
+        return list(results)
 
     def _program(self, argv: tuple[str, ...]) -> str:
         program = self.which(argv[0])
@@ -309,9 +329,55 @@ class Host:
         except FileNotFoundError:
             pass
 
+    def rename(self, path: str, new: str) -> None:
+        """Give a file another name in the same file system, in the place of whatever has that name. Raises OSError."""
+        os.rename(path, new)
+
+    def rewrite(self, path: str, text: str) -> None:
+        """Replace the text of a file that is there, as ``write`` does, and keep its mode and what links to it."""
+        real = os.path.realpath(path)
+        self.write(real, text, mode=os.stat(real).st_mode & 0o777)
+
     def exists(self, path: str) -> bool:
         """Tell whether anything has this path."""
         return os.path.exists(path)
+
+    def kind(self, path: str) -> str:
+        """Return what a path leads to: ``file``, ``folder``, ``block device`` or ``special file``. Raises OSError."""
+        # What stat.S_IFMT and its kin make of the mode (inode(7)); the module stat is C behind a door of Python.
+        kinds = {0o100000: "file", 0o040000: "folder", 0o060000: "block device"}
+        return kinds.get(os.stat(path).st_mode & 0o170000, "special file")
+
+    def device_number(self, path: str) -> tuple[int, int]:
+        """Return major and minor number of a device, without opening it. Raises OSError."""
+        number = os.stat(path).st_rdev
+        return os.major(number), os.minor(number)
+
+    def try_open(self, path: str, *, write: bool) -> None:
+        """Open a file or device as it is, and close it again. Raises OSError, which says why that cannot be."""
+        os.close(os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY))
+
+    def lock(self, path: str, *, timeout: float) -> int | None:
+        """Take a lock that other processes respect, for ``unlock``; None if they held it for ``timeout`` seconds."""
+        import fcntl
+
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        until = self.now() + timeout
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return fd
+            except BlockingIOError:
+                if self.now() >= until:
+                    os.close(fd)
+                    return None
+                self.sleep(0.01)
+
+    def unlock(self, held: int | None) -> None:
+        """Let go of a lock; the end of the process does so as well."""
+        if held is not None:
+            os.close(held)
 
     def names(self, path: str) -> list[str]:
         """Return the names in a folder, sorted; none if there is no such folder."""
@@ -333,6 +399,47 @@ class Host:
         except (FileNotFoundError, ProcessLookupError):
             return ()
         return tuple(part.decode("utf-8", "surrogateescape") for part in raw.split(b"\0")[:-1])
+
+    def talk(self, path: str, words: str, *, is_enough: Callable[[str], bool], timeout: float) -> str:
+        """Say something to whoever serves a local socket, and return what was heard until that is enough, or the end.
+
+        Raises OSError, and CommandTimeout when it is not enough in time.
+        """
+        import socket
+
+        until = self.now() + timeout
+        heard = b""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+            line.settimeout(timeout)
+            line.connect(path)
+            line.sendall(words.encode())
+            while not is_enough(heard.decode("utf-8", "replace")):
+                line.settimeout(max(until - self.now(), 0.001))
+                try:
+                    chunk = line.recv(65536)
+                except socket.timeout:  # TimeoutError itself from Python 3.10
+                    raise CommandTimeout((path,), f"did not answer within {timeout:g} s") from None
+                if not chunk or len(heard) > OUTPUT_LIMIT:
+                    break
+                heard += chunk
+        return heard.decode("utf-8", "replace")
+
+    def exe(self, pid: int) -> str:
+        """Return the path of the program that a process runs, or nothing where the kernel does not tell."""
+        try:
+            return os.readlink(f"/proc/{pid}/exe")
+        except OSError:
+            return ""
+
+    def process(self, pid: int) -> Process | None:
+        """Return what the kernel shows of a process, or None if there is none."""
+        try:
+            text = self.read(f"/proc/{pid}/stat")
+        except OSError:
+            return None
+        # The name stands in parentheses and may itself hold any of them. PF_KTHREAD is 0x200000 (linux/sched.h).
+        fields = text[text.rfind(")") + 1 :].split()
+        return Process(state=fields[0], threads=int(fields[17]), is_kernel=bool(int(fields[6]) & 0x200000))
 
     def hold(self, pid: int) -> int:
         """Return what stands for this very process, whatever becomes of its number, to ask ``is_over`` with."""

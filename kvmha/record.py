@@ -24,20 +24,22 @@ class Record:
     """Base of all values: the annotations of a class are its fields, a class attribute is a field's default."""
 
     _fields: tuple[str, ...] = ()
+    _required: frozenset[str] = frozenset()
+    _known: frozenset[str] = frozenset()
 
     def __init_subclass__(cls) -> None:
         own = (name for name in cls.__dict__.get("__annotations__", ()) if not name.startswith("_"))
         cls._fields = (*cls._fields, *(name for name in own if name not in cls._fields))
+        cls._required = frozenset(name for name in cls._fields if not hasattr(cls, name))
+        cls._known = frozenset(cls._fields)
 
     def __init__(self, **values: Any) -> None:
-        fill = self.__dict__
-        for name in self._fields:
-            if name in values:
-                fill[name] = values.pop(name)
-            elif not hasattr(type(self), name):
-                raise TypeError(f"{type(self).__name__} lacks the field {name}")
-        if values:
-            raise TypeError(f"{type(self).__name__} has no field {', '.join(sorted(values))}")
+        if not self._required <= values.keys() <= self._known:
+            for name in self._fields:
+                if name in self._required and name not in values:
+                    raise TypeError(f"{type(self).__name__} lacks the field {name}")
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(sorted(values.keys() - self._known))}")
+        self.__dict__.update(values)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__}.{name} is frozen")

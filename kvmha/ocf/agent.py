@@ -8,12 +8,13 @@ import sys
 from kvmha.host import CommandError, CommandMissing, Host
 from kvmha.ocf import codes
 from kvmha.ocf.env import OcfEnv
-from kvmha.ocf.report import Report
 from kvmha.ocf.spec import Action, Param, read_params
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
+
+    from kvmha.ocf.report import Report
 
 DEFAULT_TIMEOUT = 20.0
 """Seconds that an action has when neither Pacemaker nor the table says: Pacemaker's own default."""
@@ -43,11 +44,15 @@ class Agent:
     def __init__(self, env: OcfEnv, host: Host) -> None:
         self.env = env
         self.host = host
-        self.report = Report(agent=self.name, instance=env.instance, prefix=env.exit_reason_prefix)
         self.values, self.param_errors = read_params(self.params, env.params)
         timeout = env.timeout or self._advertised_timeout()
         # Pacemaker ends an overdue agent with SIGKILL and no warning, so ours ends itself before that.
         self.until = host.now() + timeout - min(2.0, timeout * 0.05)
+
+    @property
+    def report(self) -> Report:
+        """The agent's voice; a healthy monitor, which has nothing to say, does not load it."""
+        return _voice(type(self), self.env)
 
     def param(self, name: str) -> Any:
         """Return a parameter's value: str, int, bool, or None for an integer that is not set."""
@@ -62,8 +67,16 @@ class Agent:
         self.report.exit_reason(reason)
         return codes.DEGRADED
 
+    def wrong(self) -> list[str]:
+        """Return a sentence for each parameter, or pair of them, that no row of the table can refuse alone."""
+        return []
+
     def validate_all(self) -> int:
-        """Check what the table cannot: overridden by agents with relations between parameters."""
+        """Check this node for what the parameters need: overridden by agents that can; never called with wrong ones."""
+        return codes.SUCCESS
+
+    def reload_agent(self) -> int:
+        """Take over changed parameters: each action reads them anew, so there is nothing to do."""
         return codes.SUCCESS
 
     def _advertised_timeout(self) -> float:
@@ -82,14 +95,16 @@ def perform(cls: type[Agent], env: OcfEnv, host: Host) -> int:
         sys.stdout.flush()
         return codes.SUCCESS
     if env.action not in {action.name for action in cls.actions}:
-        Report(agent=cls.name, instance=env.instance, prefix=env.exit_reason_prefix).exit_reason(
+        _voice(cls, env).exit_reason(
             f'action "{env.action}" is not implemented; there are {", ".join(sorted({a.name for a in cls.actions}))}'
         )
         return codes.ERR_UNIMPLEMENTED
     agent = cls(env, host)
-    if env.action in STRICT and agent.param_errors:
-        agent.report.exit_reason("; ".join(agent.param_errors))
-        return codes.ERR_CONFIGURED
+    if env.action in STRICT:
+        wrong = [*agent.param_errors, *agent.wrong()]
+        if wrong:
+            agent.report.refusal(wrong)
+            return codes.ERR_CONFIGURED
     try:
         action = getattr(agent, env.action.replace("-", "_"))
         code: int = action()
@@ -100,6 +115,12 @@ def perform(cls: type[Agent], env: OcfEnv, host: Host) -> int:
         agent.report.exit_reason(f"{env.action}: {error}")
         return _code_of(error, env)
     return code
+
+
+def _voice(cls: type[Agent], env: OcfEnv) -> Report:
+    from kvmha.ocf.report import Report
+
+    return Report(agent=cls.name, instance=env.instance, prefix=env.exit_reason_prefix)
 
 
 def _code_of(error: Exception, env: OcfEnv) -> int:
@@ -124,6 +145,8 @@ def main(cls: type[Agent]) -> NoReturn:
         env = OcfEnv.from_environ(sys.argv[1:], os.environ)
         code = perform(cls, env, Host())
     except Exception:
+        from kvmha.ocf.report import Report
+
         # A defect of ours. The traceback goes to the executor's log, and the reason says so in one line.
         sys.excepthook(*sys.exc_info())
         kind, error = sys.exc_info()[:2]

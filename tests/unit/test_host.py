@@ -18,7 +18,10 @@ from kvmha.host import (
     CommandMissing,
     CommandTimeout,
     Host,
+    Process,
 )
+
+SIGSTOP = 19
 
 LONG = "300"
 """Seconds that a child sleeps which is to be ended by us; what is left of it after a test is a defect."""
@@ -387,6 +390,50 @@ def test_a_zombie_and_a_gone_process_have_no_command_line(host):
     assert host.cmdline(pid) == ()
     os.waitpid(pid, 0)
     assert host.cmdline(pid) == ()
+
+
+def test_a_process_shows_its_program_and_its_state(host, sleeper):
+    until_shell_sleeps(host, sleeper)
+    assert os.path.basename(host.exe(sleeper)) in ("dash", "bash", "busybox", "sh")
+    assert host.process(sleeper) == Process(state="S", threads=1)
+    os.kill(sleeper, SIGSTOP)
+    until(lambda: host.process(sleeper).state == "T")
+
+
+def test_a_process_that_is_not_there_shows_nothing(host):
+    assert (host.exe(2**22 + 1), host.process(2**22 + 1)) == ("", None)
+
+
+def test_a_kernel_thread_is_told(host):
+    threads = [pid for pid in host.pids() if host.process(pid) is not None and host.process(pid).is_kernel]
+    # A container sees none; what it sees must not be taken for one.
+    assert os.getpid() not in threads
+    assert all(host.cmdline(pid) == () for pid in threads)
+
+
+def test_a_name_with_parentheses_does_not_disturb_the_state(host, tmp_path):
+    program = tmp_path / ") Z 1 (x"
+    program.write_text(f"#!/bin/sh\nsleep {LONG}; :\n")
+    program.chmod(0o755)
+    pid = os.posix_spawn(program, [str(program)], {"PATH": "/usr/bin:/bin"}, setpgroup=0)
+    try:
+        until_shell_sleeps(host, pid)
+        assert host.process(pid).threads == 1
+    finally:
+        os.killpg(pid, SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def until(condition):
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("never came true")
+
+
+def until_shell_sleeps(host, pid):
+    until(lambda: host.process(pid).state == "S" and "sh" in os.path.basename(host.exe(pid)))
 
 
 def test_kill_ends_the_right_process(host, sleeper):
