@@ -36,6 +36,10 @@ CPU_MODEL = "Nehalem"
 
 BOOTED = "kvmha-guest-booted"
 
+AGENT = "/usr/sbin/qemu-ga"
+AGENT_CHANNEL = "org.qemu.guest_agent.0"
+"""The name by which libvirt and the agent know the channel between them (libvirt's formatdomain)."""
+
 # quiet and the rest only save time, most of it where the processor is emulated; a guest that panics starts again.
 COMMAND_LINE = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off nopti cryptomgr.notests"
 
@@ -60,6 +64,14 @@ $b ip link set lo up
 $b ip address add $address dev eth0
 $b ip link set eth0 up
 [ $power_button = ignore ] || $b acpid -l /dev/null -p /acpid.pid
+# The name of a port comes from the host a moment after the port.
+for port in /sys/class/virtio-ports/*; do
+    [ -e $port ] || break
+    ( for _ in 1 2 3 4 5 6 7 8 9 10; do
+        [ "$($b cat $port/name 2> /dev/null)" = {AGENT_CHANNEL} ] && exec {AGENT} -p /dev/${{port##*/}} -t /run
+        $b sleep 0.1
+    done ) > /dev/null 2>&1 &
+done
 (PS1="$name# " PATH= exec $b setsid -c $b sh) < /dev/ttyS0 > /dev/ttyS0 2>&1 &
 # Without a seed that is given Python waits a second for the emulated machine to gather randomness.
 PYTHONHASHSEED=0 exec /usr/bin/python3 -sS /service.pyc $name
@@ -134,10 +146,13 @@ def ensure(host: Host, image: Image, progress: Progress) -> Kit:
     return Kit(folder=folder, kvm=host.read(f"{folder}/accelerator") == "kvm")
 
 
-def domain_xml(guest: GuestPlan, *, suite: str, kvm: bool, ignore_acpi: bool = False) -> str:
+def domain_xml(
+    guest: GuestPlan, *, suite: str, kvm: bool, ignore_acpi: bool = False, has_agent: bool = False, disk: str = ""
+) -> str:
     """Return the libvirt domain of a guest; with ``ignore_acpi`` it takes no notice of its power button.
 
-    ``suite`` is that of the node: its QEMU may need help.
+    ``suite`` is that of the node: its QEMU may need help. ``disk`` is the path of a raw image, which the guest does not
+    use by itself.
     """
     words = f"{COMMAND_LINE} kvmha.name={guest.name} kvmha.address={guest.address}/24"
     if ignore_acpi:
@@ -148,6 +163,14 @@ def domain_xml(guest: GuestPlan, *, suite: str, kvm: bool, ignore_acpi: bool = F
     if not kvm and suite == "bookworm":
         namespace = " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"
         arguments = "\n" + ODD_MEMORY
+    devices = []
+    if has_agent:
+        devices.append(f"\n    <channel type='unix'><target type='virtio' name='{AGENT_CHANNEL}'/></channel>")
+    if disk:
+        devices.append(
+            f"\n    <disk type='file' device='disk'><driver name='qemu' type='raw' error_policy='stop'/>"
+            f"<source file='{disk}'/><target dev='vda' bus='virtio'/></disk>"
+        )
     return f"""\
 <domain type='{"kvm" if kvm else "qemu"}'{namespace}>
   <name>{guest.name}</name>
@@ -174,7 +197,7 @@ def domain_xml(guest: GuestPlan, *, suite: str, kvm: bool, ignore_acpi: bool = F
       <rom enabled='no'/>
     </interface>
     <console type='pty'><target type='serial'/></console>
-    <memballoon model='none'/>
+    <memballoon model='none'/>{"".join(devices)}
   </devices>{arguments}
 </domain>
 """
@@ -215,7 +238,7 @@ def _service() -> str:
 
 
 def _key() -> str:
-    parts = (INIT, POWER_BUTTON, COLLECT, COMMAND_LINE, CPU_MODEL, _service())
+    parts = (INIT, POWER_BUTTON, AGENT, COLLECT, COMMAND_LINE, CPU_MODEL, _service())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
@@ -224,11 +247,14 @@ def _pack(host: Host, image: Image) -> bytes:
     entries = [
         initramfs.device_entry("dev/console", 5, 1),
         initramfs.folder_entry("proc"),
+        initramfs.folder_entry("run"),
         initramfs.folder_entry("sys"),
         initramfs.link_entry("lib", "usr/lib"),
         initramfs.link_entry("lib64", "usr/lib64"),
         initramfs.file_entry("init", INIT.encode(), mode=0o755),
         initramfs.file_entry("etc/acpi/PWRF/00000080", POWER_BUTTON.encode(), mode=0o755),
+        # What the guest agent runs when it is told to end the guest (QEMU's qga/commands-posix.c).
+        initramfs.file_entry("sbin/shutdown", POWER_BUTTON.encode(), mode=0o755),
         _from_image(image, "/bin/busybox"),
     ]
     modules = f"{image.guest}/modules"
@@ -236,9 +262,10 @@ def _pack(host: Host, image: Image) -> bytes:
     in_image = ("chroot", image.root)
     said = host.run(*in_image, "python3", "-IS", "-c", COLLECT, given=_service(), timeout=30.0).out.split()
     python, *files, code = said
-    libraries = [word for word in host.run(*in_image, "ldd", python, timeout=30.0).out.split() if word[0] == "/"]
+    needed = host.run(*in_image, "ldd", python, AGENT, timeout=30.0).out.split()
+    libraries = [word.rstrip(":") for word in needed if word[0] == "/"]
     # A frozen module names a file that it might have been loaded from.
-    present = {path for path in (python, *files, *libraries) if os.path.exists(image.root + path)}
+    present = {path for path in (python, AGENT, *files, *libraries) if os.path.exists(image.root + path)}
     entries += [_from_image(image, path) for path in sorted(present)]
     library = f"usr/lib/{os.path.basename(python)}/lib-dynload"
     entries += [initramfs.folder_entry(library), initramfs.link_entry("usr/bin/python3", os.path.basename(python))]

@@ -6,8 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kvmha.host import Process
 from kvmha.policy.model import GuestIdentity, GuestState
-from kvmha.tools.qemu_process import STATUS_FOLDER, find, find_any, parse_cmdline, parse_status, read_status, same_guest
+from kvmha.tools.qemu_process import (
+    STATUS_FOLDER,
+    find,
+    find_any,
+    may_be_qemu,
+    monitor_path,
+    parse_cmdline,
+    parse_status,
+    read_status,
+    same_guest,
+)
 from tests.fakes import FakeHost, qemu_cmdline
 
 UUID = "3f1f9a52-0c1b-4b6f-9d3e-5f7c2f6b1a01"
@@ -158,3 +169,94 @@ def test_a_status_file_that_cannot_be_read_shows_nothing(error):
     host = FakeHost()
     host.files[f"{STATUS_FOLDER}/web1.xml"] = error
     assert read_status(host, GuestIdentity(name="web1", uuid=UUID)) is None
+
+
+@pytest.mark.parametrize(
+    "exe",
+    [
+        "/usr/bin/qemu-system-x86_64",
+        "/usr/bin/qemu-system-x86_64 (deleted)",
+        "/usr/libexec/qemu-kvm",
+        "/usr/bin/kvm",
+        "/usr/bin/kvm-spice",
+        "/opt/vmm-2.1/vmm",
+        "/usr/libexec/valgrind/memcheck-amd64-linux",
+        "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+        "/memfd:qemu (deleted)",
+        "",
+    ],
+)
+def test_a_program_of_any_name_may_be_qemu(exe):
+    assert may_be_qemu(exe)
+
+
+@pytest.mark.parametrize(
+    "exe",
+    [
+        "/usr/bin/dash",
+        "/bin/sh",
+        "/usr/bin/bash",
+        "/usr/bin/bash (deleted)",
+        "/usr/bin/grep",
+        "/usr/bin/python3.11",
+        "/usr/bin/python3",
+        "/usr/bin/perl",
+        "/usr/bin/busybox",
+        "/usr/bin/vim.basic",
+        "/usr/bin/sleep",
+    ],
+)
+def test_a_program_that_only_carries_arguments_is_not_qemu(exe):
+    assert not may_be_qemu(exe)
+
+
+def test_a_carrier_counts_where_libvirt_noted_it_and_only_there():
+    host, guest = FakeHost(), GuestIdentity(name="web1", uuid=UUID)
+    host.processes = {7: qemu_cmdline("web1", UUID), 8: qemu_cmdline("web1", UUID), 9: qemu_cmdline("web1", UUID)}
+    host.programs = {7: "/usr/bin/dash", 8: "/usr/bin/dash"}
+    assert (find(host, guest), find_any(host)) == ([9], [9])
+    host.files[f"{STATUS_FOLDER}/web1.xml"] = b"<domstatus state='running' reason='booted' pid='8'>"
+    assert (find(host, guest), find_any(host)) == ([8, 9], [8, 9])
+    assert read_status(host, guest) == GuestState(state="running", reason="booted", pid=8)
+
+
+@pytest.mark.parametrize(
+    ("process", "is_here"),
+    [
+        pytest.param(Process(state="Z", threads=2), True, id="threads-wait-for-the-storage"),
+        pytest.param(Process(state="D", threads=1), True, id="closes-its-files"),
+        pytest.param(Process(state="Z", threads=1), False, id="zombie"),
+        pytest.param(Process(state="I", threads=1, is_kernel=True), False, id="kernel-thread-of-that-number"),
+        pytest.param(None, False, id="gone"),
+    ],
+)
+def test_a_process_that_is_ending_counts_until_it_has_let_go(process, is_here):
+    host, guest = FakeHost(), GuestIdentity(name="web1", uuid=UUID)
+    host.files[f"{STATUS_FOLDER}/web1.xml"] = b"<domstatus state='running' reason='booted' pid='8'>"
+    host.processes[8] = ()
+    host.states[8] = process
+    assert find(host, guest) == ([8] if is_here else [])
+
+
+def test_the_number_of_a_process_that_ended_may_be_anothers():
+    host, guest = FakeHost(), GuestIdentity(name="web1", uuid=UUID)
+    host.files[f"{STATUS_FOLDER}/web1.xml"] = b"<domstatus state='running' reason='booted' pid='8'>"
+    host.processes[8] = ("/usr/bin/vim",)
+    assert find(host, guest) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("<domstatus pid='1'>\n  <monitor path='/run/d-1/monitor.sock' type='unix'/>", "/run/d-1/monitor.sock"),
+        ("<monitor type='unix' path='/run/a&amp;b&apos;c&amp;lt;/m'/>", "/run/a&b'c&lt;/m"),
+        ("<monitors path='/x'/>", ""),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_the_monitor_is_where_libvirt_noted_it(text, path):
+    host = FakeHost()
+    if text is not None:
+        host.files[f"{STATUS_FOLDER}/web1.xml"] = text.encode()
+    assert monitor_path(host, GuestIdentity(name="web1")) == path
