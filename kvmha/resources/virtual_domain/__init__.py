@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 POLL = 0.25
 """Seconds between two looks while waiting."""
 
+CODES = {
+    guest_state.RUNNING: codes.SUCCESS,
+    guest_state.DEGRADED: codes.DEGRADED,
+    guest_state.FAILED: codes.ERR_GENERIC,
+    guest_state.STOPPED: codes.NOT_RUNNING,
+}
+
 
 class VirtualDomain(Agent):
     """The agent: a table, and one method for each action."""
@@ -44,6 +51,8 @@ class VirtualDomain(Agent):
         Action(name="start", timeout=90),
         Action(name="stop", timeout=90),
         Action(name="monitor", timeout=30, interval=10, depth=0),
+        Action(name="monitor", timeout=40, interval=60, depth=10),
+        Action(name="monitor", timeout=120, interval=120, depth=20),
         Action(name="migrate_to", timeout=120),
         Action(name="migrate_from", timeout=60),
         Action(name="reload-agent", timeout=20),
@@ -54,15 +63,13 @@ class VirtualDomain(Agent):
     # ----------------------------------------------------------------- actions
 
     def validate_all(self) -> int:
-        """Check relations between parameters; at level 10 and above also what this node has of the guest."""
-        self._check_params()
+        """Check, at level 10 and above, what this node has of the guest."""
         if self.env.check_level >= 10:
-            self.define()
-        return codes.SUCCESS
+            from kvmha.resources.virtual_domain import validation
 
-    def reload_agent(self) -> int:
-        """Take over changed parameters: each action reads them anew, so there is nothing to do."""
-        self._check_params()
+            definition = self.define()
+            validation.check_node(self)
+            validation.check_domain(self.libvirt(), definition)
         return codes.SUCCESS
 
     def monitor(self) -> int:
@@ -72,14 +79,24 @@ class VirtualDomain(Agent):
             return self._without_identity()
         seen = qemu_process.read_status(self.host, guest)
         if seen is None:
-            return self._look_closer(guest)
+            return self.look_closer(guest)
+        if self.param("on_ioerror") == guest_state.RESUME:
+            from kvmha.resources.virtual_domain import deeper
+
+            if (seen.state, seen.reason) == ("paused", "ioerror"):
+                return deeper.resume(self, guest, seen)
+            if seen.state in guest_state.AWAKE:
+                deeper.forget_resume(self)
+        if self.env.check_level >= 10 and seen.state in guest_state.AWAKE:
+            from kvmha.resources.virtual_domain import deeper
+
+            return deeper.look(self, guest)
         return self.code_of(guest, seen)
 
     def start(self) -> int:
         """Start the guest from its definition, unless something speaks against it, and return when it runs."""
         from kvmha.resources.virtual_domain import starting
 
-        self._check_params()
         return starting.start(self)
 
     def stop(self) -> int:
@@ -96,21 +113,16 @@ class VirtualDomain(Agent):
 
     def migrate_to(self) -> int:
         """Move the guest live to the target, or leave it running here and say why."""
-        from kvmha.resources.virtual_domain.moving import move
+        from kvmha.resources.virtual_domain.moving import Move
 
-        self._check_params()
         target = self.env.migrate_target
         if not target:
             raise OcfError(codes.ERR_ARGS, "migrate_to without a target: it is called by the cluster during a move")
         guest = self.guest()
         if guest is None:
             raise OcfError(codes.ERR_GENERIC, f"cannot tell who is to move: {self.source} is not readable")
-        libvirt = self.libvirt()
-        domain = libvirt.domain(guest)
-        if domain is None or not domain.is_active:
-            raise OcfError(codes.ERR_GENERIC, f"{guest.name} does not run here, so it cannot move to {target}")
-        move(self, domain, libvirt, target)
-        self.report.log(f"moved {guest.name} to {target}")
+        Move(self, guest, target).run()
+        self.report.log(f"moved {guest.label} to {target}")
         return codes.SUCCESS
 
     def migrate_from(self) -> int:
@@ -118,18 +130,9 @@ class VirtualDomain(Agent):
 
         A wrong tuning parameter does not fail it: that would stop a guest which runs well.
         """
-        guest = self.guest() or self.define().guest
-        seen = qemu_process.read_status(self.host, guest)
-        # The source returns when the target has the guest; libvirt may still be writing that down.
-        while seen is None or (seen.state, seen.reason) in (("paused", "migration"), ("paused", "starting up")):
-            if self.left() < POLL or (seen is None and not qemu_process.find(self.host, guest)):
-                source = self.env.migrate_source or "another node"
-                raise OcfError(codes.ERR_GENERIC, f"{guest.name} did not arrive from {source}")
-            self.host.sleep(POLL)
-            seen = qemu_process.read_status(self.host, guest)
-        self.remember(guest)
-        code = self.code_of(guest, seen)
-        return codes.SUCCESS if code == codes.DEGRADED else code
+        from kvmha.resources.virtual_domain import arriving
+
+        return arriving.arrive(self)
 
     # ------------------------------------------------------------- who and how
 
@@ -138,25 +141,28 @@ class VirtualDomain(Agent):
         """What names the guest: the path of its definition, or the name or UUID of a persistent domain."""
         return str(self.param("config") or self.param("domain"))
 
-    def _check_params(self) -> None:
-        """Refuse what no row of the table can refuse alone."""
+    def wrong(self) -> list[str]:
+        """Return what is wrong with the parameters beyond what their rows refuse."""
         from kvmha.resources.virtual_domain import validation
 
-        wrong = validation.wrong(self)
-        if wrong:
-            raise OcfError(codes.ERR_CONFIGURED, "; ".join(wrong))
+        return validation.wrong(self)
 
     def define(self) -> Definition:
-        """Read the definition. Raises OcfError, which says what is wrong with it."""
+        """Read the definition. Raises OcfError, which says what is wrong with it, and LibvirtError."""
         from kvmha.resources.virtual_domain import definition
 
         return definition.read(self)
 
     def guest(self) -> GuestIdentity | None:
-        """Return who the guest is, from what was remembered or from the definition; None if neither tells."""
+        """Return who the guest is, from what was remembered or from the parameters; None if neither tells."""
         known = self.remembered()
         if known is not None:
             return known.guest
+        if self.param("domain") and not self.param("config"):
+            from kvmha.resources.virtual_domain import definition
+
+            # Exactly that name, or exactly that UUID, needs no libvirt to be found.
+            return qemu_process.complete(self.host, definition.of_domain(self.param("domain")))
         try:
             return self.define().guest
         except OcfError:
@@ -193,8 +199,10 @@ class VirtualDomain(Agent):
         found = remembered.others(self.host, self.env.instance)
         return [other.guest for other in found if self.source and other.source != self.source]
 
-    def remember(self, guest: GuestIdentity, *, is_starting: bool = False) -> None:
-        known = Remembered(source=self.source, guest=guest, is_starting=is_starting)
+    def remember(self, guest: GuestIdentity, *, is_starting: bool = False, digest: str = "") -> None:
+        """Write down who the guest is, with what its process tells of a name or UUID that is not known yet."""
+        guest = qemu_process.complete(self.host, guest)
+        known = Remembered(source=self.source, guest=guest, is_starting=is_starting, digest=digest)
         remembered.write(self.host, self.env.instance, known)
 
     def forget(self) -> None:
@@ -203,15 +211,24 @@ class VirtualDomain(Agent):
     # ------------------------------------------------------------------ looking
 
     def code_of(self, guest: GuestIdentity, seen: GuestState) -> int:
-        judged = guest_state.judge(seen)
-        if judged.verdict == guest_state.RUNNING:
-            return codes.SUCCESS
-        if judged.verdict == guest_state.STOPPED:
-            return codes.NOT_RUNNING
-        self.report.exit_reason(f"{guest.name} is {judged.reason}")
-        return codes.DEGRADED if judged.verdict == guest_state.DEGRADED else codes.ERR_GENERIC
+        """Return the exit code for a state, and say why unless all is well."""
+        code, reason = self.judged(guest, seen)
+        if reason:
+            self.report.exit_reason(reason)
+        return code
 
-    def _look_closer(self, guest: GuestIdentity) -> int:
+    def judged(self, guest: GuestIdentity, seen: GuestState) -> tuple[int, str]:
+        """Return the exit code for a state, and the reason for it unless all is well."""
+        operation = None
+        if guest_state.is_passing(seen):
+            seen, operation = qemu_process.read_operation(self.host, guest) or (seen, None)
+        names = guest_state.Settings._fields
+        settings = guest_state.Settings(**{name: self.param(name) for name in names})
+        found = guest_state.judge(seen, settings, operation)
+        code = CODES[found.verdict]
+        return code, f"{guest.label} is {found.reason}" if found.reason else ""
+
+    def look_closer(self, guest: GuestIdentity) -> int:
         """Answer where the status file does not: ask libvirt, and look at every process."""
         from kvmha.tools.libvirtd import LibvirtUnreachable
 
@@ -229,6 +246,9 @@ class VirtualDomain(Agent):
             return self.code_of(guest, domain.seen.replace(pid=pids[0] if pids else 0))
         if pids:
             raise OcfError(codes.ERR_GENERIC, f"{guest.name} runs as process {pids[0]}, of which libvirt does not know")
+        if self.may_start():
+            # Libvirt lists a guest a while after it was asked to start it; a stop waits that while, and is sure then.
+            raise OcfError(codes.ERR_GENERIC, f"a start of {guest.name} was interrupted, and libvirt may still do it")
         return codes.NOT_RUNNING
 
     def may_start(self) -> bool:

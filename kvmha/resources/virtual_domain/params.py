@@ -24,8 +24,10 @@ PARAMS = (
         shortdesc="Path of the guest's libvirt XML definition",
         longdesc="""Absolute path of the guest's libvirt XML definition, readable on every node that may run the guest;
         the guest then runs as a transient domain. Give the definition a UUID: it is what tells a second copy of the
-        guest from the first. The file is read at start; once the guest runs, the agent remembers who it is, so that
-        monitor and stop stay right if the file goes away. Either config or domain names the guest.""",
+        guest from the first; without one libvirt makes another at every start, and the name alone tells. An emulated
+        TPM keeps its content over a stop with persistent_state='yes' in its backend element only, and a start without
+        that word, or 'no', is refused. The file is read at start; once the guest runs, the agent remembers who it is,
+        so that monitor and stop stay right if the file goes away. Either config or domain names the guest.""",
     ),
     Param(
         name="domain", identity=True, unique_group="domain",
@@ -62,7 +64,7 @@ PARAMS = (
         name="backingfile",
         shortdesc="Base image of a guest on a copy-on-write image",
         longdesc="""Absolute path of a base image. At start a qcow2 image on top of it is made beside the definition
-        (its name with .qcow2 instead of .xml), unless it is there already; the definition names that image as the
+        (its name with .qcow2 instead of its suffix), unless it is there already; the definition names that image as the
         disk.""",
     ),
     Param(
@@ -74,13 +76,14 @@ PARAMS = (
         name="copyindirs",
         shortdesc="Folders copied into the guest's image before a start",
         longdesc="""Folders of the host, separated by spaces, that virt-copy-in (libguestfs) copies into / of the
-        guest's new image; with stateless.""",
+        guest's image whenever backingfile has one made.""",
     ),
     Param(
         name="snapshot",
         shortdesc="Folder in which a stopped guest's state is saved",
         longdesc="""Absolute path of a folder, reachable from every node. Stop then saves the guest's memory into
-        NAME.state there instead of shutting it down, and start continues from that file and removes it.""",
+        NAME.state there instead of shutting it down, and start continues from that file and removes it. A state is
+        used once: where a start was interrupted that had begun to use it, the next one boots the guest.""",
     ),
     Param(
         name="autoset_utilization_cpu", default="false", kind="boolean",
@@ -106,8 +109,9 @@ PARAMS = (
     _judged(
         "on_ioerror", "failed", "A guest paused by an I/O error",
         """How a guest is judged that QEMU paused because of an I/O error of its disk, such as a full or lost storage.
-        With resume it is told once to go on when its storage can be read again, and counts as failed if it
-        is paused then all the same.""",
+        With resume the monitor waits for the storage to be readable, as long as its own time allows, and tells the
+        guest to go on, once until it is seen running; a guest whose storage stays away, or that is paused again,
+        counts as failed.""",
         "resume",
     ),
     _judged(
@@ -140,18 +144,21 @@ PARAMS = (
         name="shutdown_mode",
         shortdesc="How the guest is asked to shut down",
         longdesc="""How the guest is asked to shut down: agent, acpi, initctl, signal or paravirt, or several of them
-        separated by commas, tried in that order. Empty: agent where the guest has one that answers, then acpi.""",
+        separated by commas, tried in that order, each for its share of the time. Empty: agent where the guest has one
+        that answers, then acpi. QEMU guests know agent and acpi; where libvirt refuses all that are named, acpi is
+        tried in the end.""",
     ),
     Param(
         name="save_config_on_stop", default="false", kind="boolean",
         shortdesc="Save the guest's definition when it stops or moves",
         longdesc="""Write the running guest's definition over config when it stops or moves away, so that changes made
-        with virsh survive; as a whole or not at all, and only if it changed.""",
+        with virsh survive; as a whole or not at all, only if it changed, and only over a definition of the same guest.
+        Not with domain, whose definition libvirt keeps.""",
     ),
     Param(
         name="sync_config_on_stop", default="false", kind="boolean",
         shortdesc="Copy the saved definition to the other nodes with csync2",
-        longdesc="Save as with save_config_on_stop, and then run csync2 -x on the file if it changed.",
+        longdesc="Save as with save_config_on_stop, and then run csync2 -x on the file if it was written.",
     ),
     Param(
         name="migration_transport", choices=("", "ssh", "tls", "tcp"),
@@ -169,7 +176,7 @@ PARAMS = (
         shortdesc="Suffix of the node names on the migration network",
         longdesc="""Appended to the first label of the target's node name to name it on the migration network: with
         -mig, a move to n2.example.org goes to n2-mig.example.org. Both the call to the target's libvirt and the
-        guest's memory take that way.""",
+        guest's memory take that way. remoteuri and migrateuri replace what it makes of the one and the other.""",
     ),
     Param(
         name="remoteuri",
@@ -182,30 +189,33 @@ PARAMS = (
         name="migrateuri",
         shortdesc="Where the target receives the guest's memory",
         longdesc="""Where the target receives the guest's memory, as libvirt's migration URI; %n is replaced by the
-        target's node name, as in tcp://%n. It overrides what migration_network_suffix and migrateport would make.""",
+        target's node name, as in tcp://%n. It overrides what migration_network_suffix and migrateport would make, and
+        --migrateuri in migrate_options.""",
     ),
     Param(
         name="migrateport", kind="integer", minimum=1, maximum=65535,
         shortdesc="Port on which the target receives the guest's memory",
         longdesc="""Port on which the target receives the guest's memory. Not set: libvirt takes a free one of its
-        range (49152 to 49215), which is what two moves at a time need.""",
+        range (49152 to 49215), which is what two moves to one node at a time need.""",
     ),
     Param(
-        name="migration_speed", kind="integer", minimum=1,
+        name="migration_speed", kind="integer", minimum=0,
         shortdesc="Limit of a migration's bandwidth, MiB/s",
-        longdesc="Limit of a live migration's bandwidth in MiB/s. Not set: libvirt's own.",
+        longdesc="Limit of a live migration's bandwidth in MiB/s. Not set, or 0: libvirt's own.",
     ),
     Param(
-        name="migration_downtime", kind="integer", minimum=1, maximum=2_000_000,
+        name="migration_downtime", kind="integer", minimum=0, maximum=2_000_000,
         shortdesc="Limit of the guest's pause in a migration, ms",
         longdesc="""How long, in milliseconds, QEMU may expect the guest to stand still at the end of a live migration.
-        Not set: QEMU's own, 300 ms.""",
+        Not set, or 0: QEMU's own, 300 ms.""",
     ),
     Param(
         name="migrate_options",
         shortdesc="Options of virsh migrate",
         longdesc="""Options of virsh migrate, as it spells them, that are added to a live migration: --auto-converge,
-        --postcopy, --parallel, --parallel-connections N, --compressed, --tls and others. Options that decide where the
-        guest goes, or who it is, are not taken from here.""",
+        --postcopy, --parallel, --parallel-connections N, --compressed, --tls and others; %n in a value stands for the
+        target's node name. Options that decide where the guest goes, who it is or how long the move may take are not
+        taken from here. The agent leads the move itself; with --p2p the source's libvirt does, which lets the guest
+        run twice if the target's libvirt hangs, or the link breaks, for half a minute in the last step.""",
     ),
 )  # fmt: skip

@@ -23,6 +23,8 @@ class Remembered(Record):
     guest: GuestIdentity
     is_starting: bool = False
     """Libvirt was asked to start the guest, and its answer has not been seen."""
+    digest: str = ""
+    """Of the definition as libvirt had it when the guest was started from its file; empty if nobody will ask."""
 
 
 def read(host: Host, instance: str) -> Remembered | None:
@@ -35,16 +37,23 @@ def read(host: Host, instance: str) -> Remembered | None:
     for line in text.split("\n"):
         key, _, value = line.partition("=")
         found[key] = value
-    if not found.get("name"):
+    guest = GuestIdentity(name=found.get("name", ""), uuid=found.get("uuid", ""))
+    if not guest.label:
         return None
-    guest = GuestIdentity(name=found["name"], uuid=found.get("uuid", ""))
-    return Remembered(source=found.get("source", ""), guest=guest, is_starting="starting" in found)
+    return Remembered(
+        source=found.get("source", ""),
+        guest=guest,
+        is_starting="starting" in found,
+        digest=found.get("digest", ""),
+    )
 
 
 def write(host: Host, instance: str, remembered: Remembered) -> None:
     """Write down what a resource starts, or has started."""
     guest = remembered.guest
     text = f"source={remembered.source}\nname={guest.name}\nuuid={guest.uuid}\n"
+    if remembered.digest:
+        text += f"digest={remembered.digest}\n"
     host.write(f"{FOLDER}/{instance}", text + ("starting=1\n" if remembered.is_starting else ""), mode=0o600)
 
 
