@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
+    from kvmha.host import Host
+
 ARGV = ("crm_mon", "--one-shot", "--inactive", "--output-as=xml")
 """All nodes and all resources, also those that do not run (crm_mon(8))."""
 
@@ -22,6 +24,8 @@ class NodeStatus(Record):
     is_online: bool
     is_unclean: bool
     is_standby: bool
+    is_guest: bool = False
+    """A guest of the cluster that is a node itself (a Pacemaker Remote guest node)."""
 
 
 class ResourceStatus(Record):
@@ -52,6 +56,12 @@ class ClusterStatus(Record):
         return next((node for node in self.nodes if node.name == name), None)
 
 
+def look(host: Host, *, timeout: float) -> ClusterStatus | None:
+    """Ask the cluster; None where no cluster answers. Raises CommandError where that cannot be told."""
+    done = host.run(*ARGV, timeout=timeout, ok=(0, DISCONNECTED))
+    return parse(done.out) if done.rc == 0 else None
+
+
 def parse(xml: str) -> ClusterStatus | None:
     """Read crm_mon's XML; None for a text that is none, such as what it prints while the cluster starts."""
     from xml.etree import ElementTree
@@ -72,6 +82,7 @@ def parse(xml: str) -> ClusterStatus | None:
                 is_online=_yes(node, "online"),
                 is_unclean=_yes(node, "unclean"),
                 is_standby=_yes(node, "standby"),
+                is_guest=bool(node.get("id_as_resource")),
             )
             for node in nodes.findall("node")
         ),

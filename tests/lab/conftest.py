@@ -43,6 +43,13 @@ def pytest_runtest_makereport(item):
 
 LAB = pytest.StashKey()
 
+ASK = """\
+import socket, sys
+client = socket.create_connection((sys.argv[1], 7000), 2)
+client.settimeout(2)
+print(client.recv(200).decode())
+"""
+
 
 class Cluster:
     """What tests do with the lab."""
@@ -94,6 +101,14 @@ class Cluster:
         """Return the ids, in the node, of a guest's QEMU processes."""
         uuid = self.plan.guest(guest).uuid
         return self.run(node, "pgrep", "--full", f"[-]uuid {uuid}", ok=(0, 1)).out.split()
+
+    def boot_id(self, guest):
+        """Return the boot id that a guest tells a client, or nothing when it does not answer."""
+        done = self.host.run(
+            "nsenter", f"--net=/run/netns/{self.plan.netns}", "/usr/bin/python3", "-IS", "-c",
+            ASK, self.plan.guest(guest).address, timeout=10, ok=None,
+        )  # fmt: skip
+        return next((word[5:] for word in done.out.split() if word.startswith("boot=")), "")
 
     def look_away(self, resource, node):
         """Put a resource into maintenance, in which the cluster does not even monitor it."""
