@@ -1,4 +1,4 @@
-"""ip(8): which links carry an address, and how to add and remove one."""
+"""ip(8): how addresses are added and removed. What is there is read from the kernel itself (tools/rtnetlink.py)."""
 
 from __future__ import annotations
 
@@ -6,94 +6,62 @@ from kvmha.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kvmha.host import Host
+    from kvmha.policy.network import Address
 
 TIMEOUT = 5.0
-"""Seconds. It is one netlink question; only a machine in deep trouble takes longer."""
-
-FLAGS = ("tentative", "dadfailed", "deprecated", "noprefixroute", "secondary", "optimistic")
+"""Seconds. It is one netlink request; only a machine in deep trouble takes longer."""
 
 
-class Address(Record):
-    """One address as it is configured on one link."""
+class Wanted(Record):
+    """One address as it is to be configured."""
 
     link: str
     address: str
     prefix: int
-    """Length of the network part in bits; with a peer, of the peer's network."""
-    peer: str = ""
-    """The other end, for an address of a point-to-point link."""
-    flags: tuple[str, ...] = ()
+    broadcast: str = "+"
+    """IPv4 only; ``+`` is the one that the prefix gives, ``-`` is none."""
+    label: str = ""
+    metric: int | None = None
+    has_prefix_route: bool = True
+    preferred_lft: str = "forever"
+    is_unchecked: bool = False
+    """IPv6 only: the kernel does not look for a duplicate, so the address can be used at once."""
 
 
-def show_argv(address: str = "") -> tuple[str, ...]:
-    """Ask for all addresses on all links, or for one wherever it is.
-
-    ip reads any spelling of the address, and also a network, "any" and "all": who acts on the answer compares.
-    """
-    return ("ip", "-o", "addr", "show", *(("to", address) if address else ()))
-
-
-def parse_show(text: str) -> tuple[Address, ...]:
-    r"""Read ``3: br0    inet 10.0.0.9/24 brd 10.0.0.255 scope global secondary br0\  valid_lft ...``, one line each."""
-    found = []
-    for line in text.splitlines():
-        words = line.split("\\")[0].split()
-        if len(words) < 4 or words[2] not in ("inet", "inet6"):
-            continue
-        # A point-to-point address is printed as "inet LOCAL peer REMOTE/PREFIX".
-        local, _, prefix = words[3].partition("/")
-        peer = ""
-        if not prefix and len(words) > 5 and words[4] == "peer":
-            peer, _, prefix = words[5].partition("/")
-        full = 32 if words[2] == "inet" else 128
-        flags = tuple(word for word in words[4:] if word in FLAGS)
-        found.append(Address(link=words[1], address=local, prefix=int(prefix or full), peer=peer, flags=flags))
-    return tuple(found)
+def add_argv(wanted: Wanted) -> tuple[str, ...]:
+    """Configure an address on a link."""
+    words = ["ip", "addr", "add", f"{wanted.address}/{wanted.prefix}"]
+    if ":" not in wanted.address:
+        words += ["brd", wanted.broadcast] if wanted.broadcast != "-" else []
+        words += ["label", wanted.label] if wanted.label else []
+    elif wanted.is_unchecked:
+        words.append("nodad")
+    if wanted.metric is not None:
+        words += ["metric", str(wanted.metric)]
+    if not wanted.has_prefix_route:
+        words.append("noprefixroute")
+    if wanted.preferred_lft != "forever":
+        words += ["preferred_lft", wanted.preferred_lft]
+    return (*words, "dev", wanted.link)
 
 
-def packed(address: str) -> bytes | None:
-    """Return the bytes of an address, the same for all its spellings; None for a text that is none."""
-    # The module socket loads enum and selectors; the C module below it does not.
-    import _socket
-
-    for family in (_socket.AF_INET, _socket.AF_INET6):
-        try:
-            return _socket.inet_pton(family, address)
-        except (OSError, ValueError):
-            continue
-    return None
-
-
-def places(host: Host, address: str) -> tuple[Address, ...]:
-    """Return every place where an address is configured on this node; a text that is no address is nowhere."""
-    wanted = packed(address)
-    if wanted is None:
-        return ()
-    shown = parse_show(host.run(*show_argv(address), timeout=TIMEOUT).out)
-    return tuple(place for place in shown if packed(place.address) == wanted)
-
-
-def addresses(host: Host) -> tuple[Address, ...]:
-    """Return all addresses of this node."""
-    return parse_show(host.run(*show_argv(), timeout=TIMEOUT).out)
-
-
-def add_argv(address: Address) -> tuple[str, ...]:
-    """Configure an address on a link; for IPv4 with the broadcast address that its prefix gives."""
-    return (
-        "ip", "addr", "add", f"{address.address}/{address.prefix}", *(() if ":" in address.address else ("brd", "+")),
-        "dev", address.link,
-    )  # fmt: skip
-
-
-def delete_argv(address: Address) -> tuple[str, ...]:
+def delete_argv(address: Address, link: str) -> tuple[str, ...]:
     """Remove an address from a link."""
     # The kernel finds the address of a point-to-point link only by both ends.
     ends = (address.address, "peer", address.peer) if address.peer else (address.address,)
-    return ("ip", "addr", "del", *ends[:-1], f"{ends[-1]}/{address.prefix}", "dev", address.link)
+    return ("ip", "addr", "del", *ends[:-1], f"{ends[-1]}/{address.prefix}", "dev", link)
 
 
 def link_up_argv(link: str) -> tuple[str, ...]:
     """Set a link up."""
     return ("ip", "link", "set", link, "up")
+
+
+def label_argv(verb: str, address: str, value: int) -> tuple[str, ...]:
+    """Give an IPv6 address a label for the choice of source addresses (``add``), or take it away (``del``)."""
+    return ("ip", "addrlabel", verb, "prefix", f"{address}/128", "label", str(value))
+
+
+def flush_cache_argv(address: str) -> tuple[str, ...]:
+    """Forget redirects and path MTUs of the address's family."""
+    return ("ip", "-6" if ":" in address else "-4", "route", "flush", "cache")

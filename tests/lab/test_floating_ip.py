@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+import json
+
 ADDRESS = "10.77.0.201"
+
+# What stop and monitor answer, and whether the address is there afterwards; tests/lab/floating_ip_cases.py says how.
+WANTED = {
+    "route gone": [0, False],
+    "bad tuning": [0, False],
+    "no parameters": [0, False],
+    "link gone": [7, 0],
+    "duplicate v4": [1, 7, False],
+    "duplicate v6": [1, 7, False],
+    "dadfailed": [1],
+    "split": [190, 1],
+    "start without carrier": [1],
+    "carrier lost": [1],
+    "no network": [1],
+    "two links": [1, 0, False],
+    "primary": [True],
+}
 
 
 def call(cluster, action, **params):
@@ -30,3 +49,22 @@ def test_ocf_tester_is_content_with_floating_ip(cluster):
         timeout=120, ok=None,
     )  # fmt: skip
     assert done.rc == 0, done.out + done.err
+
+
+def cases(cluster, checkout, agent):
+    """Put all cases to an agent, in network namespaces of the node."""
+    harness = (checkout / "tests/contract/namespaces.py").read_text()
+    harness = harness.replace("Path(__file__).resolve().parents[2]", 'Path(".")')
+    script = (checkout / "tests/lab/floating_ip_cases.py").read_text().replace("from __future__ import annotations", "")
+    path = f"/usr/lib/ocf/resource.d/{agent}"
+    done = cluster.run("n1", "/usr/bin/python3", "-", path, *WANTED, given=f"{harness}\n{script}", timeout=300)
+    return json.loads(done.out.splitlines()[-1])
+
+
+def test_every_case_ends_well_and_is_recorded_beside_what_the_shell_agent_makes_of_it(cluster, checkout, build):
+    ours, theirs = (cases(cluster, checkout, agent) for agent in ("kvmha/FloatingIP", "heartbeat/IPaddr2"))
+    both = {name: {"FloatingIP": ours[name], "IPaddr2": theirs[name]} for name in ours}
+    (build / "floating-ip-cases.json").write_text(json.dumps(both, indent=2) + "\n")
+    assert ours == WANTED
+    # Whether these cases are worth a comparison is seen by two that the shell agent has never answered otherwise.
+    assert (theirs["route gone"], theirs["duplicate v4"][0]) == ([0, True], 0)

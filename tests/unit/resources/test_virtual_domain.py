@@ -312,7 +312,7 @@ def test_a_start_that_libvirt_did_not_take_leaves_nothing_remembered(host, libvi
     assert Called(host, "stop").code == codes.SUCCESS
 
 
-def test_a_start_that_failed_with_the_guest_there_is_remembered_for_the_stop(host, libvirt, monkeypatch):
+def test_a_start_that_lost_libvirt_with_the_guest_there_is_a_start_and_remembered(host, libvirt, monkeypatch):
     create = FakeLibvirt.create
 
     def late(self, xml):
@@ -321,7 +321,7 @@ def test_a_start_that_failed_with_the_guest_there_is_remembered_for_the_stop(hos
         self._enter("domain")
 
     monkeypatch.setattr(FakeLibvirt, "create", late)
-    assert Called(host, "start").code == codes.ERR_GENERIC
+    assert Called(host, "start").code == codes.SUCCESS
     assert REMEMBERED_FILE in host.files
     libvirt.trouble.clear()
     host.files.pop(CONFIG)
@@ -372,7 +372,7 @@ class TestStartWithoutAnswer:
     ("params", "said"),
     [
         ({"config": "web1.xml"}, 'config="web1.xml" is not an absolute path'),
-        ({"config": CONFIG, "migration_speed": "10M"}, 'migration_speed="10M" is not a whole number of at least 1'),
+        ({"config": CONFIG, "migration_speed": "10M"}, 'migration_speed="10M" is not a whole number of at least 0'),
         (
             {"config": CONFIG, "hypervisor": "xen:///system"},
             'hypervisor="xen:///system" is not a local QEMU connection',
@@ -466,7 +466,7 @@ def test_force_stop_does_not_ask(host, libvirt):
 
 
 @pytest.mark.parametrize(
-    ("state", "why"), [("paused", "ioerror"), ("paused", "user"), ("crashed", "panicked"), ("pmsuspended", "")]
+    ("state", "why"), [("paused", "ioerror"), ("paused", "user"), ("crashed", "panicked"), ("paused", "migration")]
 )
 def test_a_guest_whose_processors_stand_still_is_not_asked(host, libvirt, state, why):
     libvirt.put_state(libvirt.run_guest(), state, why)
@@ -642,128 +642,3 @@ def test_stop_never_succeeds_while_the_guest_has_a_process(
     if code == codes.SUCCESS:
         assert not find(host, guest.identity)
         assert REMEMBERED_FILE not in host.files
-
-
-# -------------------------------------------------------------------- migration
-
-
-def migrate_to(host, params=None, **env):
-    return Called(host, "migrate_to", params, **{"migrate_source": "n1", "migrate_target": "n2", **env})
-
-
-def test_a_migration_moves_the_guest_by_the_uri_of_the_parameters(host, libvirt):
-    libvirt.run_guest()
-    params = {
-        "migration_transport": "tcp",
-        "migration_network_suffix": "-mig",
-        "migration_speed": "100",
-        "migration_downtime": "50",
-    }
-    assert migrate_to(host, {"config": CONFIG, **params}, migrate_target="n2.example.org").code == codes.SUCCESS
-    (order,) = libvirt.orders
-    assert (order.target_uri, order.migrate_uri) == ("qemu+tcp://n2-mig.example.org/system", "tcp://n2-mig.example.org")
-    assert (order.bandwidth_mib, order.downtime_ms, order.is_persistent) == (100, 50, False)
-    assert Called(host, "stop").code == codes.SUCCESS
-
-
-def test_migrate_to_without_a_target_is_a_clean_error(host, libvirt, capfd):
-    libvirt.run_guest()
-    assert Called(host, "migrate_to").code == codes.ERR_ARGS
-    assert "without a target" in reason(capfd)
-    assert libvirt.calls == []
-
-
-def test_migrate_to_of_what_does_not_run_fails(host, libvirt, capfd):
-    assert migrate_to(host).code == codes.ERR_GENERIC
-    assert reason(capfd) == "web1 does not run here, so it cannot move to n2"
-
-
-@pytest.mark.parametrize("trouble", [HANGS, REFUSES, UNREACHABLE])
-@pytest.mark.parametrize("method", ["domain", "migrate"])
-def test_a_migration_that_libvirt_does_not_do_leaves_the_guest_running(host, libvirt, trouble, method, capfd):
-    libvirt.run_guest()
-    libvirt.trouble[method] = trouble
-    assert migrate_to(host).code == codes.ERR_GENERIC
-    assert reason(capfd)
-    assert monitor(host) == codes.SUCCESS
-
-
-@pytest.mark.parametrize("timeout", [20.0, 60.0, 120.0, 600.0])
-@pytest.mark.parametrize("migration", [None, 700.0], ids=["never-ends", "too-long"])
-def test_a_migration_that_does_not_end_is_aborted_and_the_source_runs_before_the_deadline(
-    host, libvirt, timeout, migration, capfd
-):
-    guest = libvirt.run_guest()
-    libvirt.migration = migration
-    assert migrate_to(host, timeout=timeout).code == codes.ERR_GENERIC
-    assert not guest.is_moving
-    assert monitor(host) == codes.SUCCESS
-    said = reason(capfd)
-    assert "was aborted" in said
-    assert "runs here" in said
-
-
-@pytest.mark.parametrize("trouble", [HANGS, UNREACHABLE, REFUSES, None])
-def test_a_migration_that_could_not_be_aborted_is_not_called_aborted(host, libvirt, trouble, capfd):
-    guest = libvirt.run_guest()
-    libvirt.migration, libvirt.abort_works = None, False
-    if trouble:
-        libvirt.trouble["abort_job"] = libvirt.trouble["migrating_out"] = trouble
-    assert migrate_to(host).code == codes.ERR_GENERIC
-    assert guest.is_moving
-    said = reason(capfd)
-    assert "was aborted" not in said
-    assert "may still be under way" in said
-
-
-def test_a_migration_that_ended_while_it_was_to_be_aborted_is_told(host, libvirt, capfd):
-    libvirt.run_guest()
-    libvirt.migration, libvirt.abort_works = 108.0, False
-    assert migrate_to(host).code == codes.ERR_GENERIC
-    assert not host.processes
-    assert "does not run here any more" in reason(capfd)
-
-
-def test_migrate_to_whose_process_stays_behind_is_a_failure(host, libvirt, monkeypatch, capfd):
-    guest = libvirt.run_guest()
-    monkeypatch.setattr(FakeLibvirt, "migrate", lambda self, guest, order, timeout: None)
-    assert migrate_to(host).code == codes.ERR_GENERIC
-    assert "still here" in reason(capfd)
-    assert guest.pid in host.processes
-
-
-def test_migrate_from_takes_over_and_remembers(host, libvirt):
-    libvirt.run_guest()
-    arrival = Called(host, "migrate_from", migrate_source="n1", migrate_target="n2")
-    assert arrival.code == codes.SUCCESS
-    assert arrival.took == 0.0
-    assert REMEMBERED_FILE in host.files
-
-
-def test_migrate_from_waits_while_the_guest_arrives(host, libvirt):
-    guest = libvirt.run_guest()
-    libvirt.put_state(guest, "paused", "migration")
-    host.after(5.0, lambda: libvirt.put_state(guest, "running", "migrated"))
-    arrival = Called(host, "migrate_from", migrate_source="n1", migrate_target="n2")
-    assert arrival.code == codes.SUCCESS
-    assert 5.0 <= arrival.took < 6.0
-
-
-def test_migrate_from_without_the_guest_fails_at_once(host, libvirt, capfd):
-    arrival = Called(host, "migrate_from", migrate_source="n1", migrate_target="n2")
-    assert arrival.code == codes.ERR_GENERIC
-    assert arrival.took < 1.0
-    assert reason(capfd) == "web1 did not arrive from n1"
-    assert REMEMBERED_FILE not in host.files
-
-
-def test_migrate_from_gives_up_before_the_deadline_a_guest_that_never_runs(host, libvirt, capfd):
-    libvirt.put_state(libvirt.run_guest(), "paused", "migration")
-    assert Called(host, "migrate_from", migrate_source="n1", migrate_target="n2").code == codes.ERR_GENERIC
-    assert "did not" in reason(capfd)
-
-
-def test_migrate_from_of_a_guest_that_arrived_broken_fails(host, libvirt, capfd):
-    libvirt.put_state(libvirt.run_guest(), "paused", "post-copy failed")
-    assert Called(host, "migrate_from", migrate_source="n1", migrate_target="n2").code == codes.ERR_GENERIC
-    assert "a post-copy migration failed" in reason(capfd)

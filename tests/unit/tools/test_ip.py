@@ -1,82 +1,56 @@
-"""What ip(8) prints, and the commands that it is given."""
+"""The commands that ip(8) is given."""
 
 from __future__ import annotations
 
 import pytest
 
-from kvmha.tools.ip import Address, add_argv, delete_argv, packed, parse_show, places, show_argv
-from tests.fakes import FakeHost
-
-TAIL = "\\       valid_lft forever preferred_lft forever\n"
+from kvmha.policy.network import Address
+from kvmha.tools import conntrack, ip
+from kvmha.tools.ip import Wanted
 
 
 @pytest.mark.parametrize(
-    ("line", "address"),
+    ("wanted", "words"),
     [
-        ("4: br0    inet 10.0.0.9/24 brd 10.0.0.255 scope global br0",
-         Address(link="br0", address="10.0.0.9", prefix=24)),
+        (Wanted(link="br0", address="10.0.0.9", prefix=24), "ip addr add 10.0.0.9/24 brd + dev br0"),
+        (Wanted(link="br0", address="2001:db8::9", prefix=64), "ip addr add 2001:db8::9/64 dev br0"),
         (
-            "4: br0    inet 10.0.0.9/24 scope global secondary br0:vip",
-            Address(link="br0", address="10.0.0.9", prefix=24, flags=("secondary",)),
+            Wanted(link="br0", address="2001:db8::9", prefix=64, is_unchecked=True, preferred_lft="0"),
+            "ip addr add 2001:db8::9/64 nodad preferred_lft 0 dev br0",
         ),
         (
-            "3: ppp0    inet 192.0.2.1 peer 192.0.2.2/32 scope global ppp0",
-            Address(link="ppp0", address="192.0.2.1", prefix=32, peer="192.0.2.2"),
+            Wanted(
+                link="br0", address="10.0.0.9", prefix=24, broadcast="-", label="br0:v", metric=5,
+                has_prefix_route=False, is_unchecked=True,
+            ),
+            "ip addr add 10.0.0.9/24 label br0:v metric 5 noprefixroute dev br0",
         ),
-        ("3: eth0.5    inet 10.5.0.1/8 metric 100 brd 10.255.255.255 scope global dynamic eth0.5",
-         Address(link="eth0.5", address="10.5.0.1", prefix=8)),
-        ("2: eth0    inet6 2001:db8::7/64 scope global dadfailed tentative ",
-         Address(link="eth0", address="2001:db8::7", prefix=64, flags=("dadfailed", "tentative"))),
-        ("2: eth0    inet6 2001:db8::8/128 scope global deprecated dynamic mngtmpaddr noprefixroute proto kernel_ra ",
-         Address(link="eth0", address="2001:db8::8", prefix=128, flags=("deprecated", "noprefixroute"))),
     ],
 )  # fmt: skip
-def test_a_line_is_read(line, address):
-    assert parse_show(line + TAIL) == (address,)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "\n", "2: eth0    link/ether 02:00:00:00:00:01", "Dump was interrupted and may be inconsistent.\n", "4: br0"],
-)
-def test_what_is_no_address_is_left_out(text):
-    assert parse_show(text) == ()
-
-
-def test_an_ipv4_address_is_added_with_its_broadcast_address_and_an_ipv6_one_without():
-    assert add_argv(Address(link="br0", address="10.0.0.9", prefix=24)) == (
-        "ip", "addr", "add", "10.0.0.9/24", "brd", "+", "dev", "br0",
-    )  # fmt: skip
-    assert add_argv(Address(link="br0", address="2001:db8::9", prefix=64)) == (
-        "ip",
-        "addr",
-        "add",
-        "2001:db8::9/64",
-        "dev",
-        "br0",
-    )
+def test_an_address_is_added_in_its_shape(wanted, words):
+    assert ip.add_argv(wanted) == tuple(words.split())
 
 
 def test_an_address_with_a_peer_is_removed_by_both_ends():
-    assert delete_argv(Address(link="ppp0", address="192.0.2.1", prefix=32, peer="192.0.2.2")) == (
-        "ip", "addr", "del", "192.0.2.1", "peer", "192.0.2.2/32", "dev", "ppp0",
-    )  # fmt: skip
+    place = Address(index=3, address="192.0.2.1", prefix=32, peer="192.0.2.2")
+    words = "ip addr del 192.0.2.1 peer 192.0.2.2/32 dev ppp0"
+    assert " ".join(ip.delete_argv(place, "ppp0")) == words
+
+
+def test_the_family_is_that_of_the_address():
+    assert ip.flush_cache_argv("2001:db8::9") == ("ip", "-6", "route", "flush", "cache")
+    assert ip.flush_cache_argv("10.0.0.9") == ("ip", "-4", "route", "flush", "cache")
+    assert conntrack.delete_argv("2001:db8::9") == ("conntrack", "-D", "-f", "ipv6", "-d", "2001:db8::9")
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "any", "default", "10.0.0.1/24", "10.0.0", "256.1.1.1", "::g", "fe80::1%eth0", "a\0b"]
+    ("rc", "said", "reason"),
+    [
+        (0, "conntrack v1.4.7 (conntrack-tools): 3 flow entries have been deleted.\n", None),
+        (1, "conntrack v1.4.7 (conntrack-tools): 0 flow entries have been deleted.\n", None),
+        (1, "conntrack v1.4.7: Operation failed: sorry\n", "conntrack v1.4.7: Operation failed: sorry"),
+        (1, "", "exited with 1"),
+    ],
 )
-def test_what_is_no_address_has_no_bytes(text):
-    assert packed(text) is None
-
-
-def test_spellings_of_one_address_have_the_same_bytes():
-    assert packed("2001:DB8:0:0::7") == packed("2001:db8::7") != packed("2001:db8::8")
-
-
-def test_only_the_very_address_is_a_place():
-    host = FakeHost()
-    host.commands[show_argv("10.0.0.9")] = (
-        f"4: br0    inet 10.0.0.9/24 scope global br0{TAIL}5: br1    inet 10.0.0.90/24 scope global br1{TAIL}"
-    )
-    assert [place.link for place in places(host, "10.0.0.9")] == ["br0"]
+def test_no_connection_to_forget_is_no_failure(rc, said, reason):
+    assert conntrack.why_failed(rc, said) == reason
