@@ -24,8 +24,28 @@ def target_uri(hypervisor: str, address: str, transport: str, user: str) -> str:
     return f"{scheme}{'+' if transport else ''}{transport}://{user}{'@' if user else ''}{address}/{path}"
 
 
-def migrate_uri(template: str, target: str, address: str) -> str:
-    """Return where the guest's memory goes: the operator's own URI, the migration network, or libvirt's choice."""
-    if template:
-        return template.replace("%n", target)
-    return f"tcp://{address}" if address else ""
+def migrate_uri(address: str, port: int | None) -> str:
+    """Return where the guest's memory goes: an address, a port, both, or wherever libvirt chooses (an empty text)."""
+    if not address:
+        return ""
+    return f"tcp://{address}:{port}" if port else f"tcp://{address}"
+
+
+def why_not_remote(uri: str) -> str | None:
+    """Return why a text is no URI of another machine's libvirt, or None."""
+    scheme, found, rest = uri.partition("://")
+    if not _is_word(uri) or not found or scheme.partition("+")[0] != "qemu" or rest.startswith(("/", "?")) or not rest:
+        return "is no URI of another node's QEMU driver, such as qemu+ssh://root@%n/system"
+    return None
+
+
+def why_not_stream(uri: str) -> str | None:
+    """Return why a text is no URI that libvirt can send a guest's memory to, or None."""
+    scheme, found, rest = uri.partition(":")
+    if not _is_word(uri) or not found or scheme not in ("tcp", "rdma") or not rest.strip("/"):
+        return "is no migration URI, such as tcp://%n or rdma://%n"
+    return None
+
+
+def _is_word(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text

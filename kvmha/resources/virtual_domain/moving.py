@@ -1,58 +1,226 @@
-"""A guest's way to another node: it arrives, or it stays where it was, for a stated reason."""
+"""A guest's way to another node: it arrives, or it stays where it was, for a stated reason.
+
+Invariant: migrate_to succeeds only if the guest runs on the target and has no process here. After a move that failed,
+the guest runs here only if it never stood still for the hand-over, or if the target's libvirt has said since that it
+has no copy of it. What it has is unknown while it does not answer, and unknown counts as a copy that runs.
+
+The last step is the one that matters. libvirt asks the target to run the guest, and whoever asked and hears nothing for
+half a minute (keepalive) resumes the guest on the source, while the target may carry out the question later: both then
+run (seen with libvirt 9.0 and 11.3, a target whose libvirtd was stopped over that step and went on, and a link cut in
+it). In a move that the daemons do between them (PEER2PEER) that is the source's libvirtd, and nobody can keep it from
+doing so. So this process leads the move itself, without a keepalive: it waits for the target's answer or the deadline,
+and a guest whose hand-over is in doubt stays paused here.
+"""
 
 from __future__ import annotations
 
 from kvmha.ocf import codes
 from kvmha.ocf.agent import OcfError
 from kvmha.resources.virtual_domain import migration_order
-from kvmha.tools import qemu_process
-from kvmha.tools.libvirtd import LibvirtError, LibvirtUnreachable
+from kvmha.tools import libvirtd, qemu_process
+from kvmha.tools.libvirtd import LibvirtError, LibvirtSilent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kvmha.policy.model import GuestIdentity
+    from kvmha.policy.model import GuestIdentity, GuestState
     from kvmha.resources.virtual_domain import VirtualDomain
-    from kvmha.tools.libvirtd import Domain, Libvirt
+    from kvmha.tools.libvirtd import Domain
 
 RESERVE = 15.0
 """Seconds kept of the action to abort the move and see the guest run here again."""
 
+PEER_LIMIT = 3.0
+"""Seconds that the target's libvirt may take for an answer, its connection included."""
+
 POLL = 0.25
 """Seconds between two looks while waiting."""
 
+ARRIVED = "arrived"
+ABSENT, INCOMING, RUNNING, UNKNOWN = "has no copy of it", "has a copy that does not run", "runs it", "does not answer"
+"""What the target has of the guest, in words that follow its name."""
 
-def move(agent: VirtualDomain, domain: Domain, libvirt: Libvirt, target: str) -> None:
-    """Move an active guest live to the target. Raises OcfError, which says what became of the guest."""
-    name = domain.identity.name
-    reserve = min(RESERVE, agent.left() * 0.3)
-    try:
-        libvirt.migrate(domain.identity, migration_order.order(agent, domain, target), timeout=agent.left(reserve))
-    except LibvirtUnreachable as error:
-        outcome = _step_back(agent, domain.identity, libvirt)
-        raise OcfError(codes.ERR_GENERIC, f"migration of {name} to {target} {outcome}: {error}") from None
-    except LibvirtError as error:
-        raise OcfError(codes.ERR_GENERIC, f"migration of {name} to {target} failed: {error}") from None
-    while qemu_process.find(agent.host, domain.identity):
-        if agent.left() < POLL:
-            raise OcfError(codes.ERR_GENERIC, f"{name} moved to {target}, but its QEMU process is still here")
-        agent.host.sleep(POLL)
+RESUMED = "migration canceled"
+"""libvirt's reason for running a guest that it had stopped for the hand-over (virDomainRunningReason)."""
 
 
-def _step_back(agent: VirtualDomain, guest: GuestIdentity, libvirt: Libvirt) -> str:
-    """Abort a migration until the guest runs here again or time is up; return what came of it."""
-    while True:
+def is_incoming(seen: GuestState) -> bool:
+    """Tell whether a guest is a copy that waits for its memory, or for the word to run."""
+    return (seen.state, seen.reason) in (("paused", "migration"), ("paused", "starting up"))
+
+
+class Move:
+    """One move of one guest."""
+
+    def __init__(self, agent: VirtualDomain, guest: GuestIdentity, target: str) -> None:
+        self.agent = agent
+        self.host = agent.host
+        self.guest = guest
+        self.target = target
+        self.reserve = min(RESERVE, agent.left() * 0.3)
+        self.libvirt = agent.libvirt()
+        self.peer = libvirtd.Libvirt(agent.host, migration_order.peer_uri(agent, target), agent.left)
+        self._there = UNKNOWN
+        self._is_held = False
+        self._was_aborted = False
+        self._may_be_paused = False
+
+    def run(self) -> None:
+        """Move the guest. Raises OcfError, which says what became of it."""
+        domain = self._check()
+        self._prepare()
+        order = migration_order.order(self.agent, self.target, is_persistent=domain.is_persistent)
+        limit = self.agent.left(self.reserve)
         try:
-            if libvirt.migrating_out(guest):
-                libvirt.abort_job(guest)
-            else:
-                seen = qemu_process.read_status(agent.host, guest)
-                if seen is not None and seen.state == "running":
-                    return "was aborted and the guest runs here"
+            self.libvirt.migrate(self.guest, order, timeout=limit)
+        except LibvirtSilent:
+            self._recover(f"it had not ended after {limit:.0f} s")
+        except LibvirtError as error:
+            self._recover(str(error))
+        self._wait_for_end()
+
+    # -------------------------------------------------------------------- before
+
+    def _check(self) -> Domain:
+        """Return the guest's domain here, if it is here and not on the target. Raises OcfError."""
+        name, target = self.guest.label, self.target
+        domain = self.libvirt.domain(self.guest)
+        if domain is None or not domain.is_active:
+            raise OcfError(codes.ERR_GENERIC, f"{name} does not run here, so it cannot move to {target}")
+        self.guest = domain.identity
+        self._may_be_paused = domain.seen.state == "paused"
+        try:
+            there = self.peer.domain(self.guest)
+        except LibvirtError as error:
+            raise OcfError(codes.ERR_GENERIC, f"{name} was not moved, as {target} does not answer: {error}") from None
+        if there is not None and there.is_active:
+            state = " ".join(word for word in (there.seen.state, there.seen.reason) if word)
+            raise OcfError(codes.ERR_GENERIC, f"{name} was not moved, as {target} has a copy of it ({state})")
+        return domain
+
+    def _prepare(self) -> None:
+        """Start what the guest needs there, and keep here what it would lose. Raises OcfError, LibvirtError."""
+        from kvmha.resources.virtual_domain import provisions, saving
+        from kvmha.tools.domain_xml import parse_resources
+
+        if self.agent.param("start_resources"):
+            needed = parse_resources(self.libvirt.definition_to_keep(self.guest) or "<domain/>")
+            try:
+                provisions.start(self.agent, self.peer, needed)
+            except OcfError as error:
+                reason = f"{self.guest.name} was not moved: on {self.target} {error.reason}"
+                raise OcfError(error.code, reason) from None
+        saving.before_stop(self.agent, self.guest, self.libvirt)
+
+    # --------------------------------------------------------------------- after
+
+    def _wait_for_end(self) -> None:
+        """Wait until the guest has no process here, which libvirt ends last."""
+        while qemu_process.find(self.host, self.guest):
+            if self.agent.left() < POLL:
+                raise OcfError(
+                    codes.ERR_GENERIC, f"{self.guest.name} moved to {self.target}, but its QEMU process is still here"
+                )
+            self.host.sleep(POLL)
+
+    def _recover(self, error: str) -> None:
+        """Put right what a failed move left, as far as that is provably right; return if it did not fail after all.
+
+        Raises OcfError, which says where the guest is.
+        """
+        outcome = None
+        while outcome is None and self.agent.left() > POLL:
+            try:
+                outcome = self._outcome()
+            except LibvirtError as refusal:
+                # Asked again as long as there is time: it restarts, or is busy with the end of the move.
+                self.agent.report.log(f"moving {self.guest.name}: {refusal}", warning=True)
+            if outcome is None:
+                self.host.sleep(POLL)
+        if outcome == ARRIVED:
+            return
+        what = outcome or self._doubt()
+        raise OcfError(codes.ERR_GENERIC, f"migration of {self.guest.name} to {self.target} {what}: {error}")
+
+    def _outcome(self) -> str | None:
+        """Return what became of the guest in words, ARRIVED, or None while that is open. Raises LibvirtError."""
+        if not qemu_process.find(self.host, self.guest):
+            return self._without_process()
+        if self.libvirt.job(self.guest) == "migration out":
+            self.libvirt.abort_job(self.guest)
+            self._was_aborted = True
+            return None
+        domain = self.libvirt.domain(self.guest)
+        if domain is None or not domain.is_active:
+            return None
+        seen = domain.seen
+        if seen.state == "running":
+            return self._running_here()
+        if self._is_held:
+            return self._held_here()
+        if is_incoming(seen):
+            return self._left_paused()
+        return f"failed, and the guest is {seen.state} here ({seen.reason})"
+
+    def _without_process(self) -> str | None:
+        there = self._look_there()
+        if there == RUNNING:
+            return ARRIVED
+        return f"failed, and it runs neither here nor there: {self.target} {there}" if there == ABSENT else None
+
+    def _running_here(self) -> str | None:
+        status = qemu_process.read_status(self.host, self.guest)
+        if status is not None and status.reason != RESUMED:
+            there = self._look_there()
+            return self._goes_on(f"; {self.target} {there}" if there in (INCOMING, RUNNING) else "")
+        # It stood still for the hand-over, so the target may have been told to run it, and libvirt resumed it here.
+        self.libvirt.suspend(self.guest)
+        self._is_held = True
+        return self._held_here()
+
+    def _held_here(self) -> str | None:
+        there = self._look_there()
+        if there == ABSENT:
+            self._is_held = False
+            self.libvirt.resume(self.guest)
+            return self._goes_on()
+        return f"failed, and it was paused here because {self.target} runs it as well" if there == RUNNING else None
+
+    def _goes_on(self, rest: str = "") -> str:
+        return f"{'was aborted' if self._was_aborted else 'failed'}, and the guest runs on here{rest}"
+
+    def _left_paused(self) -> str | None:
+        """Decide on a guest that stands still here since the hand-over, by what the target has."""
+        there = self._look_there()
+        if there == ABSENT:
+            self.libvirt.resume(self.guest)
+            return "failed, and the guest was resumed here"
+        if there == RUNNING:
+            # The rest here never ran again, and libvirt would have removed it, had it heard of the end.
+            self.libvirt.destroy(self.guest, timeout=self.agent.left() * 0.6)
+            self.agent.report.log(f"removed what a move of {self.guest.name} to {self.target} left here", warning=True)
+        return None
+
+    def _look_there(self) -> str:
+        """Ask the target what it has of the guest."""
+        try:
+            there = self.peer.domain(self.guest, limit=PEER_LIMIT)
         except LibvirtError:
-            # Whatever it is, the guest itself decides what there is to say when the time is up.
-            pass
-        if not qemu_process.find(agent.host, guest):
-            return "did not end in time and the guest does not run here any more"
-        if agent.left() < POLL:
-            return "did not end in time and may still be under way"
-        agent.host.sleep(POLL)
+            self._there = UNKNOWN
+            return UNKNOWN
+        if there is None or not there.is_active:
+            self._there = ABSENT
+        elif is_incoming(there.seen) or (there.seen.state == "paused" and not self._may_be_paused):
+            self._there = INCOMING
+        else:
+            self._there = RUNNING
+        return self._there
+
+    def _doubt(self) -> str:
+        """Return what is known of the guest when the time is up and nothing is settled."""
+        there = f"{self.target} {self._there}"
+        seen = qemu_process.read_status(self.host, self.guest)
+        if seen is None and not qemu_process.find(self.host, self.guest):
+            return f"is in doubt; the guest does not run here any more, and {there}"
+        if seen is not None and seen.state == "running":
+            return "may still be under way; the guest runs here"
+        return f"is in doubt; the guest stands still here, and {there}"

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from kvmha.tools.migration_uri import migrate_uri, on_network, target_uri, why_not_host_part
+from kvmha.tools.migration_uri import (
+    migrate_uri,
+    on_network,
+    target_uri,
+    why_not_host_part,
+    why_not_remote,
+    why_not_stream,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,16 +41,15 @@ def test_the_targets_libvirt_is_reached_by_the_transport_and_the_user(hypervisor
 
 
 @pytest.mark.parametrize(
-    ("template", "address", "uri"),
+    ("address", "port", "uri"),
     [
-        ("", "", ""),
-        ("", "n2-mig", "tcp://n2-mig"),
-        ("tcp://%n:49152", "n2-mig", "tcp://n2:49152"),
-        ("rdma://10.0.0.2", "", "rdma://10.0.0.2"),
+        ("", None, ""),
+        ("n2-mig", None, "tcp://n2-mig"),
+        ("n2-mig", 49160, "tcp://n2-mig:49160"),
     ],
 )
-def test_the_operators_own_uri_comes_before_the_migration_network(template, address, uri):
-    assert migrate_uri(template, "n2", address) == uri
+def test_the_memory_goes_to_an_address_and_a_port_or_where_libvirt_chooses(address, port, uri):
+    assert migrate_uri(address, port) == uri
 
 
 @pytest.mark.parametrize("text", ["a b", "a@b", "a/b", "a:b", "a\n", "\u00e4", "a?b", "$(id)", "-x;", "%n"])
@@ -54,3 +60,30 @@ def test_a_text_that_would_change_the_uri_is_refused(text):
 @pytest.mark.parametrize("text", ["", "virt_mig", "Virt", "a.b", "-mig"])
 def test_a_text_that_is_a_part_of_a_name_is_taken(text):
     assert why_not_host_part(text) is None
+
+
+@pytest.mark.parametrize(
+    "uri", ["qemu://%n/system", "qemu+ssh://root@%n/system?keyfile=/root/k", "qemu+tcp://10.0.0.2:16509/system"]
+)
+def test_a_uri_of_another_nodes_libvirt_is_taken(uri):
+    assert why_not_remote(uri) is None
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["%n", "qemu:///system", "qemu+ssh://", "qemu+unix://?socket=/x", "xen+ssh://%n/", "qemu://a b/system", "n2:22"],
+)
+def test_a_uri_that_leads_to_no_other_node_is_refused(uri):
+    assert "such as qemu+ssh://root@%n/system" in why_not_remote(uri)
+
+
+@pytest.mark.parametrize("uri", ["tcp://%n", "tcp:%n:49152", "rdma://%n-ib", "tcp://[fd00::2]:49152"])
+def test_a_uri_that_memory_can_be_sent_to_is_taken(uri):
+    assert why_not_stream(uri) is None
+
+
+@pytest.mark.parametrize(
+    "uri", ["%n", "tcp", "tcp:", "tcp://", "http://%n", "tcp://a b", "exec:cat", "unix:///x", "tcp://\u00e4"]
+)
+def test_a_uri_that_memory_cannot_be_sent_to_is_refused(uri):
+    assert "such as tcp://%n" in why_not_stream(uri)
