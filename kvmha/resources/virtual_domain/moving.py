@@ -68,7 +68,9 @@ class Move:
         """Move the guest. Raises OcfError, which says what became of it."""
         domain = self._check()
         self._prepare()
-        order = migration_order.order(self.agent, self.target, is_persistent=domain.is_persistent)
+        # A guest that config names is not defined on the target, even if a domain of its name is defined here.
+        is_persistent = domain.is_persistent and bool(self.agent.param("domain"))
+        order = migration_order.order(self.agent, self.target, is_persistent=is_persistent)
         limit = self.agent.left(self.reserve)
         try:
             self.libvirt.migrate(self.guest, order, timeout=limit)

@@ -133,11 +133,15 @@ def test_a_target_that_has_the_guest_already_is_not_moved_to(host, libvirt, targ
     assert libvirt.orders == []
 
 
-def test_a_domain_that_the_target_has_defined_only_is_in_nobodys_way(host, libvirt, target):
+@pytest.mark.parametrize(
+    ("named_by", "is_persistent"), [({"config": "", "domain": "web1"}, True), ({}, False)], ids=["domain", "config"]
+)
+def test_a_domain_that_the_target_has_defined_only_is_in_nobodys_way(host, libvirt, target, named_by, is_persistent):
+    # Only a guest that its resource names as a persistent domain is defined on the target as well.
     libvirt.run_guest().is_persistent = True
     target.define_guest()
-    assert call(host, "migrate_to") == codes.SUCCESS
-    assert libvirt.orders[0].is_persistent
+    assert call(host, "migrate_to", **named_by) == codes.SUCCESS
+    assert libvirt.orders[0].is_persistent is is_persistent
 
 
 @pytest.mark.parametrize("trouble", [HANGS, REFUSES, UNREACHABLE, LOST])
