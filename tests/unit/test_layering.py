@@ -51,7 +51,7 @@ LIGHT = {"__future__", "os", "sys", "time", "select", "errno"}
 IMPURE = {"os", "time", "subprocess", "datetime", "random", "socket", "pathlib", "shutil", "tempfile"}
 
 ONLY_IN = {
-    "libvirt": {"kvmha.tools.libvirtd"},
+    "libvirt": {"kvmha.tools.libvirtd.connection"},
     "libvirt_qemu": {"kvmha.tools.libvirtd"},
     "lxml": {"kvmha.tools.domain_xml", "kvmha.tools.cib"},
     "psutil": {"kvmha.tools.load"},
@@ -211,7 +211,7 @@ def test_every_hot_resource_is_known(checkout: Path) -> None:
         pytest.param("lab/nodes.py", "import subprocess", "only kvmha.host may", id="subprocess"),
         pytest.param("lab/nodes.py", "import os\nos.killpg(1, 9)", "only kvmha.host starts and signals", id="kill"),
         pytest.param("lab/nodes.py", "from os import execv", "only kvmha.host starts and signals", id="from-os"),
-        pytest.param("cli/status.py", "import libvirt", "only kvmha.tools.libvirtd may", id="libvirt"),
+        pytest.param("cli/status.py", "import libvirt", "only kvmha.tools.libvirtd.connection may", id="libvirt"),
         pytest.param("cli/status.py", "from lxml import etree", "only kvmha.tools.cib and", id="lxml"),
         pytest.param("attic/box.py", "import kvmha.host", "give the room attic its place", id="unknown-room"),
         pytest.param("lab/nodes.py", "from .plan import Plan", "write the whole name", id="relative"),

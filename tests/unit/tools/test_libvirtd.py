@@ -8,7 +8,6 @@ import pytest
 
 from kvmha.host import CommandTimeout
 from kvmha.policy.model import GuestIdentity
-from kvmha.tools import libvirtd
 from kvmha.tools.libvirtd import Libvirt, LibvirtError, LibvirtSilent, LibvirtUnreachable
 from tests.fakes import FakeHost
 
@@ -47,7 +46,7 @@ def binding(monkeypatch):
         return SimpleNamespace(isAlive=lambda: found.is_alive, lookupByUUIDString=look_up)
 
     found.open = connect
-    monkeypatch.setattr(libvirtd, "_binding", lambda: found)
+    monkeypatch.setattr("kvmha.tools.libvirtd.connection.binding", lambda: found)
     return found
 
 

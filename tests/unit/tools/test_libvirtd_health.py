@@ -9,7 +9,6 @@ import pytest
 
 from kvmha.host import CommandTimeout
 from kvmha.policy.model import GuestIdentity, GuestState
-from kvmha.tools import libvirtd
 from kvmha.tools.libvirtd import REASONS, STATES, Libvirt, LibvirtError, LibvirtSilent
 from tests.fakes import FakeHost
 
@@ -59,7 +58,7 @@ def domain(monkeypatch):
         open=lambda _uri: connection, libvirtError=Refusal, VIR_ERR_AGENT_UNRESPONSIVE=86,
         VIR_ERR_OPERATION_TIMEOUT=68, VIR_FROM_QEMU=10, VIR_DOMAIN_CONTROL_OCCUPIED=2, VIR_DOMAIN_STATS_IOTHREAD=128,
     )  # fmt: skip
-    monkeypatch.setattr(libvirtd, "_binding", lambda: binding)
+    monkeypatch.setattr("kvmha.tools.libvirtd.connection.binding", lambda: binding)
     module = SimpleNamespace(qemuAgentCommand=lambda _domain, _text, _seconds, _flags: found.agent())
     monkeypatch.setitem(sys.modules, "libvirt_qemu", module)
     return found

@@ -1,27 +1,43 @@
-"""Libvirt through its API: the only importer of the binding.
-
-Every call is bounded by what the caller has left, because a stopped or stuck daemon answers nothing and the binding
-waits for ever. A lost connection, an answer that does not come, and a missing binding are all LibvirtUnreachable: they
-say nothing about any guest.
-"""
+"""Libvirt through its API: what is asked of it, and what it is told to do."""
 
 from __future__ import annotations
 
-from kvmha.host import CommandError, CommandMissing, CommandTimeout
 from kvmha.policy.model import GuestIdentity, GuestState
 from kvmha.record import Record
+from kvmha.tools.libvirtd.connection import (
+    CALL_LIMIT,
+    Connection,
+    LibvirtError,
+    LibvirtLost,
+    LibvirtMissing,
+    LibvirtSilent,
+    LibvirtUnreachable,
+    load,
+    lookup,
+)
+from kvmha.tools.libvirtd.words import JOBS, REASONS, SHUTDOWN_MODES, STATES, state_of
+
+__all__ = [
+    "CALL_LIMIT",
+    "REASONS",
+    "SHUTDOWN_MODES",
+    "STATES",
+    "Defined",
+    "Domain",
+    "Libvirt",
+    "LibvirtError",
+    "LibvirtLost",
+    "LibvirtMissing",
+    "LibvirtSilent",
+    "LibvirtUnreachable",
+    "Migration",
+    "Size",
+    "load",
+]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, TypeVar
-
-    from kvmha.host import Host
-
-    T = TypeVar("T")
-
-CALL_LIMIT = 10.0
-"""Seconds that a call which only asks may take."""
+    from typing import Any
 
 POOL_LIMIT = 30.0
 """Seconds that a storage pool may take to start or to look for its volumes: it may be on another machine."""
@@ -34,68 +50,6 @@ AGENT_LIMIT = 11.0
 
 QEMU_LIMIT = 5.0
 """Seconds in which a QEMU that is given time to run answers its monitor."""
-
-# The states of a domain and the reasons for each, in the order of libvirt's enumerations (virDomainState,
-# virDomainRunningReason and so on, include/libvirt/libvirt-domain.h) and in the words of its status files
-# (src/conf/domain_conf.c). Those of pmsuspended, blocked and nostate have no other reason.
-REASONS = {
-    "nostate": ("unknown",),
-    "running": (
-        "unknown", "booted", "migrated", "restored", "from snapshot", "unpaused", "migration canceled",
-        "save canceled", "wakeup", "crashed", "post-copy", "post-copy failed",
-    ),
-    "blocked": ("unknown",),
-    "paused": (
-        "unknown", "user", "migration", "save", "dump", "ioerror", "watchdog", "from snapshot", "shutdown", "snapshot",
-        "panicked", "starting up", "post-copy", "post-copy failed", "api error",
-    ),
-    "shutdown": ("unknown", "user"),
-    "shutoff": (
-        "unknown", "shutdown", "destroyed", "crashed", "migrated", "saved", "failed", "from snapshot", "daemon",
-    ),
-    "crashed": ("unknown", "panicked"),
-    "pmsuspended": ("unknown",),
-}  # fmt: skip
-STATES = tuple(REASONS)
-
-
-# virDomainJobOperation, in its order; a guest without a job has no operation.
-JOBS = (
-    "", "start", "save", "restore", "migration in", "migration out", "snapshot", "snapshot revert", "dump", "backup",
-    "snapshot delete",
-)  # fmt: skip
-
-# The words of virsh shutdown --mode, and what they are in VIR_DOMAIN_SHUTDOWN_*. The QEMU driver knows the first two.
-SHUTDOWN_MODES = {
-    "agent": "GUEST_AGENT",
-    "acpi": "ACPI_POWER_BTN",
-    "initctl": "INITCTL",
-    "signal": "SIGNAL",
-    "paravirt": "PARAVIRT",
-}
-
-
-class LibvirtError(CommandError):
-    """Libvirt refused; the message is its own."""
-
-    def __init__(self, said: str) -> None:
-        super().__init__(("libvirt",), said)
-
-
-class LibvirtUnreachable(LibvirtError):
-    """Libvirt did not answer, so nothing is known from it."""
-
-
-class LibvirtSilent(LibvirtUnreachable):
-    """Libvirt took a call and did not answer in time: what it was asked to do, it may still do."""
-
-
-class LibvirtLost(LibvirtUnreachable):
-    """The connection broke in the middle of a call: what libvirt was asked to do may have been done, or not."""
-
-
-class LibvirtMissing(LibvirtUnreachable, CommandMissing):
-    """The binding is not installed."""
 
 
 class Domain(Record):
@@ -141,21 +95,14 @@ class Migration(Record):
     """More of libvirt's parameters: numbers, texts and tuples of texts, by libvirt's names."""
 
 
-class Libvirt:
-    """One connection to a hypervisor, made at the first question."""
-
-    def __init__(self, host: Host, uri: str, left: Callable[[], float]) -> None:
-        """``left`` tells at any time how many seconds the caller still has."""
-        self._host = host
-        self._uri = uri
-        self._left = left
-        self._connection: Any = None
+class Libvirt(Connection):
+    """A hypervisor."""
 
     def domain(self, guest: GuestIdentity, limit: float = CALL_LIMIT) -> Domain | None:
         """Return what libvirt knows of a guest, active or not; None if it says that there is no such domain."""
 
         def ask(libvirt: Any, connection: Any) -> Domain | None:
-            found = _lookup(libvirt, connection, guest)
+            found = lookup(libvirt, connection, guest)
             if found is None:
                 return None
             try:
@@ -180,7 +127,7 @@ class Libvirt:
         """Start a persistent domain; one that has gone meanwhile is a LibvirtError."""
 
         def start(libvirt: Any, connection: Any) -> Domain:
-            found = _lookup(libvirt, connection, guest)
+            found = lookup(libvirt, connection, guest)
             if found is None:
                 raise LibvirtError(f"says: {guest.label} is not defined any more")
             found.create()
@@ -192,7 +139,7 @@ class Libvirt:
         """Return what libvirt keeps of a persistent domain; None if it has none of that name or UUID."""
 
         def ask(libvirt: Any, connection: Any) -> Defined | None:
-            found = _lookup(libvirt, connection, guest)
+            found = lookup(libvirt, connection, guest)
             if found is None or not found.isPersistent():
                 return None
             return Defined(
@@ -381,7 +328,7 @@ class Libvirt:
         """
 
         def move(libvirt: Any, connection: Any) -> None:
-            domain = _lookup(libvirt, connection, guest)
+            domain = lookup(libvirt, connection, guest)
             if domain is None:
                 raise LibvirtError(f"says: {guest.label} is not here any more")
             if order.downtime_ms:
@@ -403,86 +350,6 @@ class Libvirt:
     def resume(self, guest: GuestIdentity) -> None:
         """Have a guest's processors go on."""
         self._on_domain(guest, lambda _libvirt, domain: domain.resume())
-
-    def _on_domain(
-        self, guest: GuestIdentity, act: Callable[[Any, Any], T], limit: float | None = CALL_LIMIT
-    ) -> T | None:
-        """Do something with an active guest; a guest that is not there is left alone."""
-
-        def call(libvirt: Any, connection: Any) -> T | None:
-            domain = _lookup(libvirt, connection, guest)
-            return None if domain is None else act(libvirt, domain)
-
-        return self._call(call, limit=limit)
-
-    def _call(self, act: Callable[[Any, Any], T], limit: float | None = CALL_LIMIT) -> T:
-        timeout = self._left() if limit is None else min(limit, self._left())
-
-        def body() -> T:
-            libvirt = _binding()
-            try:
-                if self._connection is None:
-                    self._connection = libvirt.open(self._uri)
-                return act(libvirt, self._connection)
-            except libvirt.libvirtError as error:
-                raise _translated(libvirt, error, self._connection) from None
-
-        try:
-            return self._host.bounded(body, what="libvirt", timeout=timeout)
-        except CommandTimeout:
-            # The thread of the lost call keeps the old connection for itself.
-            self._connection = None
-            raise LibvirtSilent(f"at {self._uri} did not answer within {timeout:.0f} s") from None
-        except LibvirtUnreachable:
-            self._connection = None
-            raise
-
-
-def load() -> None:
-    """Import the binding now. Raises LibvirtMissing. Threads that would import it at one time call this before."""
-    _binding()
-
-
-def _binding() -> Any:
-    """Import the binding, which agents started with -S find only after site has run."""
-    import sys
-
-    if sys.flags.no_site and "site" not in sys.modules:
-        import site
-
-        site.main()
-    try:
-        import libvirt
-    except ImportError as error:
-        raise LibvirtMissing(f"cannot be asked: {error} (Debian: python3-libvirt)") from None
-
-    # The binding prints every error on standard error by default, where Pacemaker would read it as ours.
-    libvirt.registerErrorHandler(lambda _context, _error: None, None)
-    return libvirt
-
-
-def _translated(libvirt: Any, error: Any, connection: Any) -> LibvirtError:
-    said = " ".join(str(error).split())
-    # isAlive asks the own end of the socket only. A daemon that is there may pass on that another one is not: the
-    # target of a migration is told with the very code that stands for a lost connection.
-    if connection is not None and connection.isAlive():
-        return LibvirtError(f"says: {said}")
-    # virterror.h: no daemon at the socket, or the connection broke in the middle.
-    lost = (
-        libvirt.VIR_ERR_NO_CONNECT,
-        libvirt.VIR_ERR_INVALID_CONN,
-        libvirt.VIR_ERR_SYSTEM_ERROR,
-        libvirt.VIR_ERR_RPC,
-        libvirt.VIR_ERR_AUTH_UNAVAILABLE,
-    )
-    remote = (libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE)
-    kind = LibvirtUnreachable if connection is None else LibvirtLost
-    if error.get_error_code() in lost and error.get_error_domain() in remote:
-        return kind(f"is not reachable: {said}")
-    if error.get_error_code() == libvirt.VIR_ERR_INTERNAL_ERROR and error.get_error_domain() in remote:
-        # "client socket is closed" and its kin.
-        return kind(f"is not reachable: {said}")
-    return LibvirtError(f"says: {said}")
 
 
 def _flags(libvirt: Any, order: Migration) -> int:
@@ -507,27 +374,10 @@ def _wishes(libvirt: Any, order: Migration) -> dict[str, Any]:
     return wishes
 
 
-def _lookup(libvirt: Any, connection: Any, guest: GuestIdentity) -> Any:
-    """Return libvirt's domain object, or None; the name alone decides only where no UUID is known."""
-    try:
-        return connection.lookupByUUIDString(guest.uuid) if guest.uuid else connection.lookupByName(guest.name)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            return None
-        raise
-
-
-def _state(state: int, reason: int) -> GuestState:
-    """Put libvirt's numbers into words; a number of the future is itself."""
-    word = STATES[state] if state < len(STATES) else f"state {state}"
-    reasons = REASONS.get(word, ())
-    return GuestState(state=word, reason=reasons[reason] if reason < len(reasons) else f"reason {reason}")
-
-
 def _describe(domain: Any) -> Domain:
     return Domain(
         identity=GuestIdentity(name=domain.name(), uuid=domain.UUIDString().lower()),
-        seen=_state(*domain.state()),
+        seen=state_of(*domain.state()),
         is_active=bool(domain.isActive()),
         is_persistent=bool(domain.isPersistent()),
     )
