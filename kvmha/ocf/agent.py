@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 from kvmha.host import CommandError, CommandMissing, Host
@@ -131,18 +131,28 @@ def _code_of(error: Exception, env: OcfEnv) -> int:
     """
     if isinstance(error, CommandMissing) and env.action in STRICT:
         return codes.ERR_INSTALLED
-    if isinstance(error, PermissionError) and os.geteuid() != 0:
+    if isinstance(error, PermissionError) and posix.geteuid() != 0:
         return codes.ERR_PERM
     return codes.ERR_GENERIC
+
+
+def _environ() -> dict[str, str]:
+    """Return the environment as text, in the way of os.environ: what is no text there comes back whole in a path."""
+    encoding = sys.getfilesystemencoding()
+    raw: dict[bytes, bytes] = posix.environ
+    return {
+        name.decode(encoding, "surrogateescape"): value.decode(encoding, "surrogateescape")
+        for name, value in raw.items()
+    }
 
 
 def main(cls: type[Agent]) -> NoReturn:
     """Be the agent's process.
 
-    It leaves by os._exit, because a thread that waits in a hung library must not keep the process alive.
+    It leaves by _exit, because a thread that waits in a hung library must not keep the process alive.
     """
     try:
-        env = OcfEnv.from_environ(sys.argv[1:], os.environ)
+        env = OcfEnv.from_environ(sys.argv[1:], _environ())
         code = perform(cls, env, Host())
     except Exception:
         from kvmha.ocf.report import Report
@@ -150,8 +160,8 @@ def main(cls: type[Agent]) -> NoReturn:
         # A defect of ours. The traceback goes to the executor's log, and the reason says so in one line.
         sys.excepthook(*sys.exc_info())
         kind, error = sys.exc_info()[:2]
-        prefix = os.environ.get("OCF_EXIT_REASON_PREFIX", "ocf-exit-reason:")
+        prefix = _environ().get("OCF_EXIT_REASON_PREFIX", "ocf-exit-reason:")
         said = Report(agent=cls.name, instance="", prefix=prefix)
         said.exit_reason(f"defect in kvmha: {kind.__name__ if kind else ''}: {error}")
         code = codes.ERR_GENERIC
-    os._exit(code)
+    posix._exit(code)

@@ -318,7 +318,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(host, tmp_path,
     def fails(*_arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"kvmha.host.os.{call}", fails)
+    monkeypatch.setattr(f"kvmha.host.posix.{call}", fails)
     with pytest.raises(OSError, match="No space"):
         host.write(str(path), "new")
     monkeypatch.undo()
@@ -328,7 +328,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(host, tmp_path,
 
 def test_a_write_that_the_kernel_takes_in_pieces_is_whole(host, tmp_path, monkeypatch):
     real = os.write
-    monkeypatch.setattr("kvmha.host.os.write", lambda fd, data: real(fd, data[:7]))
+    monkeypatch.setattr("kvmha.host.posix.write", lambda fd, data: real(fd, data[:7]))
     host.write(str(tmp_path / "file"), "a text of more than seven bytes: ä")
     monkeypatch.undo()
     assert host.read(str(tmp_path / "file")) == "a text of more than seven bytes: ä"

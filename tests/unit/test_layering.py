@@ -46,7 +46,7 @@ HOT = {
     "kvmha.resources.floating_ip", "kvmha.resources.floating_ip.params", "kvmha.resources.floating_ip.watching",
     "kvmha.resources.virtual_domain.params", "kvmha.resources.virtual_domain.remembered",
 }  # fmt: skip
-LIGHT = {"__future__", "os", "sys", "time", "select", "errno"}
+LIGHT = {"__future__", "os", "posix", "sys", "time", "select", "errno"}
 
 IMPURE = {"os", "time", "subprocess", "datetime", "random", "socket", "pathlib", "shutil", "tempfile"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posix
 
 import pytest
 
@@ -156,7 +157,7 @@ def test_a_tool_that_fails_is_a_failure_that_names_it(action, error, said, capfd
 
 @pytest.mark.parametrize(("uid", "code"), [(0, codes.ERR_GENERIC), (1000, codes.ERR_PERM)], ids=["root", "user"])
 def test_missing_rights_are_told_to_whoever_lacks_them(uid, code, monkeypatch, capfd):
-    monkeypatch.setattr("kvmha.ocf.agent.os.geteuid", lambda: uid)
+    monkeypatch.setattr("kvmha.ocf.agent.posix.geteuid", lambda: uid)
     assert call("start", failing(PermissionError(13, "Permission denied", "/run/kvmha"))) == code
 
 
@@ -253,3 +254,9 @@ def test_what_is_left_shrinks_with_the_clock_and_is_never_negative():
         return 0
 
     assert call("stop", act, timeout=20.0) == 0
+
+
+def test_the_environment_is_read_as_python_itself_reads_it(monkeypatch):
+    monkeypatch.setitem(posix.environ, b"OCF_RESKEY_config", "/srv/gäste/".encode() + b"\xff.xml")
+    read = frame._environ()
+    assert {os.fsencode(name): os.fsencode(value) for name, value in read.items()} == posix.environ
