@@ -9,6 +9,12 @@ import shutil
 PYTEST = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments", "pytest_timeout")
 """What pytest consists of; all of it is Python alone, and so runs with the node's interpreter."""
 
+PYTEST_ARGV = (
+    "env", "--chdir=/root/checkout", "PYTHONPATH=libraries", "python3", "-m", "pytest",
+    "-p", "no:cacheprovider", "-p", "pytest_timeout", "-rs", "-q",
+)  # fmt: skip
+"""To be followed by what is to run, in a node that copy_into has prepared."""
+
 NEEDED = ("tests/contract/test_templates.py", "tests/contract/test_metadata.py")
 
 
@@ -30,10 +36,7 @@ def copy_into(root: str, checkout: str) -> None:
 
 def test_the_contract_tests_pass_with_the_tools_of_a_node(cluster, checkout):
     copy_into(f"/proc/{cluster.lab.leader('n1')}/root", str(checkout))
-    done = cluster.run(
-        "n1", "env", "--chdir=/root/checkout", "PYTHONPATH=libraries", "python3", "-m", "pytest",
-        "-p", "no:cacheprovider", "-p", "pytest_timeout", "-rs", "-q", *NEEDED, timeout=600, ok=None,
-    )  # fmt: skip
+    done = cluster.run("n1", *PYTEST_ARGV, *NEEDED, timeout=600, ok=None)
     assert done.rc == 0, done.out[-6000:] + done.err
     assert " passed" in done.out
     skipped = [line for line in done.out.splitlines() if line.startswith("SKIPPED")]
