@@ -243,21 +243,6 @@ def test_pools_and_networks_are_started_before_the_guest(bench):
             bench.run("virsh", f"{what}-undefine", "kvmha-test", ok=None)
 
 
-def test_a_tuning_parameter_changed_in_the_live_cluster_does_not_restart_the_guest(cluster):
-    before = cluster.qemu_pids(NODE, GUEST)
-    value = ("--set-parameter", "migration_downtime", "--parameter-value", "123")
-    cluster.run(NODE, "crm_resource", "--resource", GUEST, *value)
-    try:
-        cluster.run(NODE, "crm_resource", "--wait", "--timeout", "60s", timeout=90)
-        assert cluster.is_well()
-        assert cluster.qemu_pids(NODE, GUEST) == before
-        assert "reload-agent" in cluster.run(NODE, "journalctl", "--unit", "pacemaker", "--since", "-2min").out
-    finally:
-        cluster.run(NODE, "crm_resource", "--resource", GUEST, "--delete-parameter", "migration_downtime")
-        cluster.wait("the cluster is well", cluster.is_well)
-    assert cluster.qemu_pids(NODE, GUEST) == before
-
-
 def test_processors_and_memory_are_written_at_a_start_into_the_real_configuration(cluster):
     cluster.look_away(GUEST, NODE)
     names = {"cpu": "1", "host_memory": "256"}
