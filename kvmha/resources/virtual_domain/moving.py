@@ -17,6 +17,7 @@ from __future__ import annotations
 from kvmha.ocf import codes
 from kvmha.ocf.agent import OcfError
 from kvmha.resources.virtual_domain import migration_order
+from kvmha.resources.virtual_domain.patience import Patience
 from kvmha.tools import libvirtd, qemu_process
 from kvmha.tools.libvirtd import LibvirtError, LibvirtSilent
 
@@ -85,13 +86,14 @@ class Move:
     def _check(self) -> Domain:
         """Return the guest's domain here, if it is here and not on the target. Raises OcfError."""
         name, target = self.guest.label, self.target
-        domain = self.libvirt.domain(self.guest)
+        patience = Patience(self.agent)
+        domain = patience.ask(lambda: self.libvirt.domain(self.guest))
         if domain is None or not domain.is_active:
             raise OcfError(codes.ERR_GENERIC, f"{name} does not run here, so it cannot move to {target}")
         self.guest = domain.identity
         self._may_be_paused = domain.seen.state == "paused"
         try:
-            there = self.peer.domain(self.guest)
+            there = patience.ask(lambda: self.peer.domain(self.guest))
         except LibvirtError as error:
             raise OcfError(codes.ERR_GENERIC, f"{name} was not moved, as {target} does not answer: {error}") from None
         if there is not None and there.is_active:

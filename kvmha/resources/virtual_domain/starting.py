@@ -11,6 +11,7 @@ from kvmha.ocf import codes
 from kvmha.ocf.agent import OcfError
 from kvmha.resources.virtual_domain import before_start, overlay, provisions, saving, utilization, validation
 from kvmha.resources.virtual_domain.definition import of_domain
+from kvmha.resources.virtual_domain.patience import RETRY_INTERVAL, Patience
 from kvmha.tools import qemu_process
 from kvmha.tools.libvirtd import LibvirtError, LibvirtLost, LibvirtMissing, LibvirtSilent, LibvirtUnreachable
 
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
     from kvmha.resources.virtual_domain.definition import Definition
 
     T = TypeVar("T")
-
-AWAY_LIMIT = 20.0
-"""Seconds in which a libvirt that restarts should be back, or a third of the action if that is less."""
-
-RETRY_INTERVAL = 1.0
-"""Seconds between two questions to a libvirt that is away."""
 
 RESERVE = 3.0
 """Seconds kept of the action for what comes after libvirt has been asked to begin."""
@@ -54,7 +49,7 @@ class GuestStart:
         self.host = agent.host
         # A start that hangs leaves the time to see what came of it.
         self.libvirt = agent.libvirt(min(RESERVE, agent.left() * 0.1))
-        self.patient_until = self.host.now() + min(AWAY_LIMIT, agent.left() / 3)
+        self.patience = Patience(agent)
 
     def run(self) -> int:
         """Start the guest unless it is here; return the exit code. Raises OcfError and LibvirtError."""
@@ -62,14 +57,14 @@ class GuestStart:
         here = self._here_by_name()
         if here is not None:
             return self._already_here(here)
-        definition = self._ask(agent.define)
+        definition = self.patience.ask(agent.define)
         guest = definition.guest
         if qemu_process.find(self.host, guest):
             return self._already_here(guest)
-        if self._ask(lambda: self._is_active(guest)):
+        if self.patience.ask(lambda: self._is_active(guest)):
             # An earlier start of ours was killed, or somebody else is at it.
             return self._soon_here(guest)
-        self._ask(lambda: validation.check_domain(self.libvirt, definition))
+        self.patience.ask(lambda: validation.check_domain(self.libvirt, definition))
         validation.check_node(agent)
         if agent.param("start_resources"):
             # A pool that is not active yet would make its disks look missing.
@@ -83,20 +78,6 @@ class GuestStart:
             )
         self._launch(definition)
         return self._arrive(guest)
-
-    # ------------------------------------------------------------ asking libvirt
-
-    def _ask(self, question: Callable[[], T]) -> T:
-        """Return the answer to a question that changes nothing, asked anew while libvirt restarts."""
-        while True:
-            try:
-                return question()
-            except LibvirtMissing:
-                raise
-            except LibvirtUnreachable:
-                if self.host.now() + RETRY_INTERVAL > self.patient_until:
-                    raise
-                self.host.sleep(RETRY_INTERVAL)
 
     def _is_active(self, guest: GuestIdentity) -> bool:
         domain = self.libvirt.domain(guest)
@@ -138,7 +119,7 @@ class GuestStart:
     def _wait_for_process(self, guest: GuestIdentity) -> None:
         """Wait for the process of a guest that libvirt calls active. Raises OcfError if it does not come up."""
         while not qemu_process.find(self.host, guest):
-            if self.host.now() + POLL > self.patient_until or not self._ask(lambda: self._is_active(guest)):
+            if self.host.now() + POLL > self.patience.until or not self.patience.ask(lambda: self._is_active(guest)):
                 raise OcfError(codes.ERR_GENERIC, f"libvirt has {guest.label} active, and no process of it came up")
             self.host.sleep(POLL)
 
@@ -184,7 +165,7 @@ class GuestStart:
                 if is_here is None:
                     raise
                 is_lost = isinstance(error, LibvirtUnreachable) and not isinstance(error, LibvirtMissing)
-                if not is_lost or self.host.now() + RETRY_INTERVAL > self.patient_until:
+                if not is_lost or self.host.now() + RETRY_INTERVAL > self.patience.until:
                     if not was_starting:
                         agent.forget()
                     raise
@@ -197,7 +178,7 @@ class GuestStart:
         if isinstance(error, LibvirtSilent):
             return None
         try:
-            return self._ask(lambda: self._is_active(guest))
+            return self.patience.ask(lambda: self._is_active(guest))
         except LibvirtError:
             # A call that was lost may have been heard; one that was refused, or found no libvirt, was not.
             return None if isinstance(error, LibvirtLost) else False

@@ -124,6 +124,18 @@ def test_a_target_that_does_not_answer_is_not_moved_to(host, libvirt, target, tr
     assert (executes(libvirt), libvirt.orders) == (True, [])
 
 
+@pytest.mark.parametrize("where", ["here", "there"])
+@pytest.mark.parametrize("trouble", [UNREACHABLE, LOST])
+def test_a_libvirt_that_restarts_is_waited_for_before_the_move(host, libvirt, target, trouble, where):
+    # Given up at once, it would cost a stop on both nodes and a cold start.
+    libvirt.run_guest()
+    away = libvirt if where == "here" else target
+    away.trouble[""] = trouble
+    host.after(8.0, away.trouble.clear)
+    assert call(host, "migrate_to") == codes.SUCCESS
+    assert executes(target)
+
+
 @pytest.mark.parametrize("state", [("running", ""), ("paused", "migration")])
 def test_a_target_that_has_the_guest_already_is_not_moved_to(host, libvirt, target, state, capfd):
     libvirt.run_guest()
