@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 GUEST, NODE = "web3", "n3"
+IMMOVABLE = "web2"
+"""A guest that may not migrate, and so has to be shut down."""
 
 # What libvirt asks of systemd-machined where it may use cgroups, which in the lab's containers it may not: a scope for
 # the guest's process, which is started before the target and after the daemons (virSystemdCreateMachine, libvirt 9.0).
@@ -13,19 +15,22 @@ After as 2 libvirtd.service virtqemud.service Before as 1 virt-guest-shutdown.ta
 """
 
 
-def test_the_guests_of_a_node_that_reboots_move_live_before_anything_they_stand_on_goes(cluster):
-    before = cluster.wait("the guest answers", lambda: cluster.boot_id(GUEST))
-    (pid,) = cluster.qemu_pids(NODE, GUEST)
-    cluster.run(NODE, "sh", "-c", GIVE_SCOPE, "give-scope", GUEST, pid)
-    scope = cluster.run(NODE, "cat", f"/proc/{pid}/cgroup").out
-    assert f"qemu\\x2d1\\x2d{GUEST}.scope" in scope
+def test_the_guests_of_a_node_that_reboots_leave_before_anything_they_stand_on_goes(cluster):
+    meta = ("crm_resource", "--resource", IMMOVABLE, "--meta")
     try:
+        cluster.run("n1", *meta, "--set-parameter", "allow-migrate", "--parameter-value", "false")
+        cluster.move(IMMOVABLE, NODE)
+        before = cluster.wait("the guest answers", lambda: cluster.boot_id(GUEST))
+        cluster.wait("the other guest obeys its power button", lambda: cluster.boot_id(IMMOVABLE))
+        for guest in (GUEST, IMMOVABLE):
+            give_scope(cluster, guest)
         cluster.run(NODE, "systemctl", "reboot", "--no-wall")
         cluster.wait("the node has gone down", lambda: cluster.lab.leader(NODE) is None)
         node = cluster.status("n1").node(NODE)
         assert (node.is_online, node.is_unclean) == (False, False)
         assert cluster.places("n1")[GUEST] not in ((), (NODE,))
         assert cluster.boot_id(GUEST) == before
+        cluster.wait("the other guest runs elsewhere", lambda: cluster.places("n1")[IMMOVABLE] not in ((), (NODE,)))
         cluster.lab.power(NODE, "on")
         cluster.wait("the node is back", lambda: cluster.lab.leader(NODE) and cluster.status(NODE))
         said = cluster.run(NODE, "journalctl", "--boot=-1", "--output=cat", "--identifier=systemd").out
@@ -33,5 +38,16 @@ def test_the_guests_of_a_node_that_reboots_move_live_before_anything_they_stand_
         found = [said.rfind(words) for words in order]
         assert found == sorted(found), said
         assert -1 not in found, said
+        # libvirt's own word for a guest that went by itself; one that was killed is "crashed" or "destroyed".
+        log = cluster.run(NODE, "cat", f"/var/log/libvirt/qemu/{IMMOVABLE}.log").out
+        assert log.rstrip().rpartition("\n")[2].endswith("shutting down, reason=shutdown"), log[-500:]
     finally:
         cluster.restore()
+        cluster.run("n1", *meta, "--delete-parameter", "allow-migrate")
+
+
+def give_scope(cluster, guest):
+    (pid,) = cluster.qemu_pids(NODE, guest)
+    cluster.run(NODE, "sh", "-c", GIVE_SCOPE, "give-scope", guest, pid)
+    scope = cluster.run(NODE, "cat", f"/proc/{pid}/cgroup").out
+    assert f"qemu\\x2d1\\x2d{guest}.scope" in scope
