@@ -7,7 +7,7 @@ that we are in, where /sys may show another one. Only C modules of Python are im
 from __future__ import annotations
 
 import errno
-import os
+import posix
 import sys
 
 from kvmha.policy.network import STACKED, Address, Link
@@ -72,7 +72,8 @@ def link(index: int) -> Link | None:
 
 def link_named(name: str) -> Link | None:
     """Return a link by its name or by one of its alternative names, or None if there is none."""
-    text = os.fsencode(name) + b"\0"
+    # As os.fsencode does it.
+    text = name.encode(sys.getfilesystemencoding(), "surrogateescape") + b"\0"
     return _one_link(0, _attribute(_IFLA_IFNAME if len(text) <= _IFNAMSIZ else _IFLA_ALT_IFNAME, text))
 
 
@@ -236,7 +237,7 @@ def _ask(question: int, flags: int, body: bytes) -> Iterator[tuple[int, int, byt
                 # NLMSG_DONE carries an error number as well, where a dump broke off.
                 number = int.from_bytes(said[:4], sys.byteorder, signed=True) if kind in (_ERROR, _DONE) else 0
                 if number < 0:
-                    raise OSError(-number, os.strerror(-number))
+                    raise OSError(-number, posix.strerror(-number))
                 yield kind, _number(data[at + 6 : at + 8]), said
                 if kind in (_ERROR, _DONE) or not flags & (_DUMP | _ACK):
                     return

@@ -104,3 +104,10 @@ def kernel_has(kind: str) -> bool:
     script = f"ip link add p type veth peer name q && ip link add {link}name x type {add}"
     argv = ["unshare", "-n", "sh", "-c", script]
     return os.geteuid() == 0 and not subprocess.run(argv, capture_output=True, check=False).returncode
+
+
+def kernel_tracks() -> bool:
+    """Tell whether this kernel tracks connections where a rule asks for it."""
+    script = "nft add table ip t && nft add chain ip t c && nft add rule ip t c ct state new accept"
+    argv = ["unshare", "-n", "sh", "-c", script]
+    return os.geteuid() == 0 and not subprocess.run(argv, capture_output=True, check=False).returncode

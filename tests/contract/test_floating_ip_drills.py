@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from tests.contract.namespaces import PYTHON, Machine, Switch, kernel_has
+from tests.contract.namespaces import PYTHON, Machine, Switch, kernel_has, kernel_tracks
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("unshare") or not os.access(PYTHON, os.X_OK),
@@ -495,3 +495,36 @@ server.serve_forever()
 def test_what_is_tidied_up_after_a_stop_never_fails_it(node, ip):
     params = {"drop_connections": "true", "flush_routes": "true"}
     assert node.codes("start stop stop monitor", ip=ip, **params) == [0, 0, 0, 7]
+
+
+@pytest.mark.skipif(not shutil.which("conntrack"), reason="needs conntrack(8)")
+@pytest.mark.skipif(not kernel_tracks(), reason="needs nft(8) and a kernel that tracks connections")
+@both
+def test_the_tracked_connections_to_the_address_are_forgotten_and_no_others(lan, ip):
+    _, node, peer = lan
+    own = "2001:db8::1" if ":" in ip else "10.77.0.1"
+    node.run("nft", "-f", "-", given=TRACK)
+    assert node.codes("start", ip=ip) == [0]
+    for address in (ip, own):
+        peer.run(PYTHON, "-c", TALK, address)
+    wait(lambda: tracked(node, ip) and tracked(node, own))
+    assert node.codes("stop", ip=ip) == [0]
+    assert tracked(node, ip), "they are kept where nothing else is wished for"
+    assert node.codes("start", ip=ip) == [0]
+    done = node.agent("stop", ip=ip, drop_connections="true")
+    assert (done.returncode, "could not forget" in done.stderr) == (0, False)
+    assert (tracked(node, ip), len(tracked(node, own))) == ([], 1)
+
+
+# A kernel tracks nothing before a rule asks for it.
+TRACK = """
+table inet seen {
+    chain in { type filter hook input priority 0; ct state new accept; }
+}
+"""
+
+
+def tracked(machine, address):
+    """Return the connections to an address that a machine remembers."""
+    family = "ipv6" if ":" in address else "ipv4"
+    return machine.run("conntrack", "-L", "-f", family, "-d", address).splitlines()

@@ -4,24 +4,9 @@ from __future__ import annotations
 
 import json
 
-ADDRESS = "10.77.0.201"
+from tests.bench import address_cases, address_takeover
 
-# What stop and monitor answer, and whether the address is there afterwards; tests/lab/floating_ip_cases.py says how.
-WANTED = {
-    "route gone": [0, False],
-    "bad tuning": [0, False],
-    "no parameters": [0, False],
-    "link gone": [7, 0],
-    "duplicate v4": [1, 7, False],
-    "duplicate v6": [1, 7, False],
-    "dadfailed": [1],
-    "split": [190, 1],
-    "start without carrier": [1],
-    "carrier lost": [1],
-    "no network": [1],
-    "two links": [1, 0, False],
-    "primary": [True],
-}
+ADDRESS = "10.77.0.201"
 
 
 def call(cluster, action, **params):
@@ -51,20 +36,23 @@ def test_ocf_tester_is_content_with_floating_ip(cluster):
     assert done.rc == 0, done.out + done.err
 
 
-def cases(cluster, checkout, agent):
-    """Put all cases to an agent, in network namespaces of the node."""
-    harness = (checkout / "tests/contract/namespaces.py").read_text()
-    harness = harness.replace("Path(__file__).resolve().parents[2]", 'Path(".")')
-    script = (checkout / "tests/lab/floating_ip_cases.py").read_text().replace("from __future__ import annotations", "")
-    path = f"/usr/lib/ocf/resource.d/{agent}"
-    done = cluster.run("n1", "/usr/bin/python3", "-", path, *WANTED, given=f"{harness}\n{script}", timeout=300)
-    return json.loads(done.out.splitlines()[-1])
-
-
 def test_every_case_ends_well_and_is_recorded_beside_what_the_shell_agent_makes_of_it(cluster, checkout, build):
-    ours, theirs = (cases(cluster, checkout, agent) for agent in ("kvmha/FloatingIP", "heartbeat/IPaddr2"))
+    wanted = {case.key: list(case.values) for case in address_cases.CASES}
+    ours, theirs = (
+        address_cases.act_out(cluster.lab, "n1", agent, tuple(wanted), str(checkout / "tests"))
+        for agent in ("kvmha/FloatingIP", "heartbeat/IPaddr2")
+    )
     both = {name: {"FloatingIP": ours[name], "IPaddr2": theirs[name]} for name in ours}
     (build / "floating-ip-cases.json").write_text(json.dumps(both, indent=2) + "\n")
-    assert ours == WANTED
+    assert ours == wanted
     # Whether these cases are worth a comparison is seen by two that the shell agent has never answered otherwise.
     assert (theirs["route gone"], theirs["duplicate v4"][0]) == ([0, True], 0)
+
+
+def test_clients_get_their_answers_back_and_the_shell_agent_is_measured_in_the_same_way(cluster):
+    found = address_takeover.measure(cluster.lab, "n1", runs=1, say=lambda _: None)
+    assert {(row.family, row.event) for row in found} == {
+        (family, event) for family in ("IPv4", "IPv6") for event in address_takeover.EVENTS
+    }
+    # Times are no matter here; that a client was answered at all within the patience of the measurement is.
+    assert all(row.ours.runs == row.ours.answered == 1 for row in found)

@@ -166,7 +166,7 @@ def test_nobody_is_asked_where_that_is_not_wished(network, call, ip, given):
 
 
 def test_who_answers_while_the_address_is_announced_is_heard_and_the_address_goes_again(host, network, call, reason):
-    host.after(0.11, lambda: network.owners.update({VIP: STRANGER}))
+    host.after(0.06, lambda: network.owners.update({VIP: STRANGER}))
     assert call("start") == codes.ERR_GENERIC
     assert reason() == f"{VIP} on br0 is in use by another machine, {STRANGER}"
     assert network.of(VIP) == []
