@@ -36,6 +36,11 @@ def add(subparsers: Subparsers) -> None:
     up.add_argument("--nodes", type=int, default=3, help="2 or 3 nodes (default: 3)")
     up.add_argument("--suite", default="bookworm", help="Debian release of the nodes: bookworm or trixie")
     up.add_argument(
+        "--kernel", default="container",
+        help="what the nodes run on: container (this machine's kernel, the default) or uml (a kernel each of their "
+        "own, User Mode Linux, with DRBD and a watchdog; slower)",
+    )  # fmt: skip
+    up.add_argument(
         "--package", metavar="FILE", help="kvmha's Debian package for the nodes (default: the newest in dist/)"
     )
     up.add_argument(
@@ -73,7 +78,7 @@ def _up(args: argparse.Namespace, host: Host) -> int:
     from kvmha.lab.plan import make_plan
 
     begun = host.now()
-    lab = Lab(host, make_plan(args.name, nodes=args.nodes, suite=args.suite))
+    lab = Lab(host, make_plan(args.name, nodes=args.nodes, suite=args.suite, kernel=args.kernel))
     with progress_printer() as progress:
         lab.up(progress, package=args.package, bare=args.bare)
     nodes = ", ".join(node.name for node in lab.plan.nodes)
@@ -103,7 +108,7 @@ def _status(args: argparse.Namespace, host: Host) -> int:
 
 def _status_lines(status: dict[str, Any]) -> Iterator[str]:
     kind = "a cluster" if status["is_formed"] else "no cluster yet"
-    yield f"lab {status['name']}: {status['suite']}, {kind}"
+    yield f"lab {status['name']}: {status['suite']} ({status['kernel']}), {kind}"
     for node in status["nodes"]:
         cut = " ".join(f"link {link} cut" for link in node["cut_links"]) or "links whole"
         bmc = f"BMC {node['bmc']}" if node["bmc_runs"] else "BMC gone"

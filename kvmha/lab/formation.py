@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from kvmha.cluster import description, render
-from kvmha.lab import bmc, lines, nodes
-from kvmha.lab.guest import CONFIG_FOLDER
-from kvmha.lab.plan import HACLUSTER_PASSWORD, LabError
+from kvmha.cluster.contradictions.identity import fence_device
+from kvmha.lab import bmc, lines, uml_formation
+from kvmha.lab.guest import CONFIG_FOLDER, MEMORY_MIB
+from kvmha.lab.plan import HACLUSTER_PASSWORD, UML, LabError
 from kvmha.tools import crm_mon
 
 TYPE_CHECKING = False
@@ -19,8 +20,12 @@ FLOATING_IP = "vip"
 NODE_FOLDER = "/root/kvmha-cluster"
 """Where the first node has cluster.yaml and what was rendered from it."""
 
+FORMED_BY = ("cib.sh", "cib.xml", "corosync.conf", "pcs.sh")
+"""What the first node gets of a rendering; what the nodes of a lab need beside it is in their image."""
+
 PCS_TIMEOUT = 400.0
 START_TIMEOUT = 180.0
+UML_START_TIMEOUT = 600.0
 
 
 def describe(plan: LabPlan) -> str:
@@ -35,6 +40,8 @@ def describe(plan: LabPlan) -> str:
             "      agent: fence_ipmilan",
             f"      options: {{ip: {node.bmc}, {options}}}",
         ]
+    if plan.kernel == UML:
+        out += _replicated(plan)
     out.append("guests:")
     for guest in plan.guests:
         out += [
@@ -43,6 +50,8 @@ def describe(plan: LabPlan) -> str:
             f"    prefers: {guest.prefers}",
             "    options: {migration_transport: tcp}",
         ]
+        if plan.kernel == UML:
+            out += [f"    nodes: [{_pair(plan)}]", f"    disks: [{guest.name}]", f"    memory: {MEMORY_MIB}"]
     out += [
         "floating_ips:",
         f"  - name: {FLOATING_IP}",
@@ -54,20 +63,43 @@ def describe(plan: LabPlan) -> str:
     return "\n".join(out) + "\n"
 
 
+def _replicated(plan: LabPlan) -> list[str]:
+    """Return what cluster.yaml says of the guest's disk, which two nodes hold, and of nodes that are slow."""
+    return [
+        "timing: {token: 5000}",
+        # So slow a network makes the timeouts of a move long; nothing is held back by it.
+        "migration: {transport: tcp, bandwidth: 1}",
+        "replication: {version: '8.4', link: 1}",
+        "drbd:",
+        f"  - name: {plan.guests[0].name}",
+        "    minor: 0",
+        f"    disk: {uml_formation.DISK}",
+        "    port: 7788",
+        f"    nodes: [{_pair(plan)}]",
+    ]
+
+
+def _pair(plan: LabPlan) -> str:
+    """Name the two nodes that DRBD 8.4 can have."""
+    return ", ".join(node.name for node in plan.nodes[:2])
+
+
 def form(host: Host, lab: Lab, progress: Progress) -> None:
     """Make the cluster and wait until all nodes are online and all resources run. Raises LabError."""
     plan = lab.plan
     first = plan.nodes[0].name
     text = describe(plan)
-    files = render.render(description.read(text, "the lab's cluster.yaml"))
-    for name, content in {"cluster.yaml": text, **files}.items():
-        lab.copy_in(first, f"{NODE_FOLDER}/{name}", content, mode=render.MODES.get(name, 0o644))
-    pid = lab.leader(first)
-    if pid is None:
-        raise LabError(f"the node {first} has lost its power while the cluster was formed")
+    wanted = description.read(text, "the lab's cluster.yaml")
+    files = render.render(wanted)
+    if plan.kernel == UML:
+        uml_formation.form(lab, wanted, files, progress)
+        _wait_started(host, lab, first, progress)
+        return
+    for name, content in {"cluster.yaml": text, **{name: files[name] for name in FORMED_BY}}.items():
+        lab.copy_in(first, f"{NODE_FOLDER}/{name}", content, mode=render.mode_of(name))
     # pcs.sh says its steps on standard output, and what pcs says goes to standard error.
     script = 'cd "$1" && exec sh ./pcs.sh 2> pcs.log'
-    argv = nodes.enter_argv(pid, ("sh", "-c", script, "kvmha-lab", NODE_FOLDER))
+    argv = lab.enter_argv(first, "sh", "-c", script, "kvmha-lab", NODE_FOLDER)
     env = {"HOME": "/root", "HACLUSTER_PASSWORD": HACLUSTER_PASSWORD}
     code = lines.run(
         host, *argv, each=lambda line: progress("cluster", line) if line else None, timeout=PCS_TIMEOUT, env=env
@@ -79,7 +111,8 @@ def form(host: Host, lab: Lab, progress: Progress) -> None:
 
 
 def _wait_started(host: Host, lab: Lab, first: str, progress: Progress) -> None:
-    until = host.now() + START_TIMEOUT
+    timeout = UML_START_TIMEOUT if lab.plan.kernel == UML else START_TIMEOUT
+    until = host.now() + timeout
     lacking = "an answer of the cluster"
     while host.now() < until:
         status = crm_mon.parse(lab.run(first, *crm_mon.ARGV, timeout=30.0, ok=None).out)
@@ -90,13 +123,13 @@ def _wait_started(host: Host, lab: Lab, first: str, progress: Progress) -> None:
             progress("cluster", f"waiting for {now}")
         lacking = now
         host.sleep(0.3)
-    raise LabError(f"the cluster did not start {lacking} within {START_TIMEOUT:.0f} s; {_ways(lab.plan)}")
+    raise LabError(f"the cluster did not start {lacking} within {timeout:.0f} s; {_ways(lab.plan)}")
 
 
 def _lacking(plan: LabPlan, status: crm_mon.ClusterStatus) -> str:
     """Name the nodes and resources that are not there yet."""
     online = {node.name for node in status.nodes if node.is_online and not node.is_unclean}
-    wanted = [description.fence_device(node.name) for node in plan.nodes]
+    wanted = [fence_device(node.name) for node in plan.nodes]
     wanted += [guest.name for guest in plan.guests] + [FLOATING_IP]
     running = {found.name for found in status.resources if found.nodes and not found.is_failed and not found.pending}
     lacking = [node.name for node in plan.nodes if node.name not in online]

@@ -86,7 +86,7 @@ exec /bin/busybox poweroff -f
 # Run by the image's own Python with the service as input: prints the interpreter and the files of the standard library
 # that are loaded once all is imported that the service imports, and then the service as byte code, which starts sooner.
 COLLECT = """\
-import __future__, _socket, os, posix, select, sys, time
+import __future__, _socket, binascii, os, posix, select, sys, time
 import encodings.ascii, encodings.latin_1, encodings.utf_8
 print(os.path.realpath(sys.executable))
 for module in list(sys.modules.values()):
@@ -151,8 +151,8 @@ def domain_xml(
 ) -> str:
     """Return the libvirt domain of a guest; with ``ignore_acpi`` it takes no notice of its power button.
 
-    ``suite`` is that of the node: its QEMU may need help. ``disk`` is the path of a raw image, which the guest does not
-    use by itself.
+    ``suite`` is that of the node: its QEMU may need help. ``disk`` is the path of a raw image or of a block device, on
+    which the guest writes what it is told to.
     """
     words = f"{COMMAND_LINE} kvmha.name={guest.name} kvmha.address={guest.address}/24"
     if ignore_acpi:
@@ -167,9 +167,11 @@ def domain_xml(
     if has_agent:
         devices.append(f"\n    <channel type='unix'><target type='virtio' name='{AGENT_CHANNEL}'/></channel>")
     if disk:
+        # libvirt moves a guest only if no cache of the source can hold what the target does not see.
+        kind, name, cache = ("block", "dev", " cache='none'") if disk.startswith("/dev/") else ("file", "file", "")
         devices.append(
-            f"\n    <disk type='file' device='disk'><driver name='qemu' type='raw' error_policy='stop'/>"
-            f"<source file='{disk}'/><target dev='vda' bus='virtio'/></disk>"
+            f"\n    <disk type='{kind}' device='disk'><driver name='qemu' type='raw'{cache} error_policy='stop'/>"
+            f"<source {name}='{disk}'/><target dev='vda' bus='virtio'/></disk>"
         )
     return f"""\
 <domain type='{"kvm" if kvm else "qemu"}'{namespace}>

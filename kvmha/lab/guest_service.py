@@ -10,6 +10,8 @@ nothing else, ``dirty`` is the rate in MiB/s and the size in MiB. The lines a cl
 
     dirty RATE SIZE     overwrite SIZE MiB of memory, again and again, at RATE MiB/s
     dirty 0             stop that and give the memory back
+    write NUMBER WORD   write a record to the disk; "wrote NUMBER" once the disk says that it is safe there
+    sum FIRST LAST      the CRC-32 of those records as they are on the disk: "sum FIRST LAST CRC"
     (an empty line)     only the answer
 
 One thread and one poll, no process per request: three guests share two emulated processors, and are asked all the time.
@@ -18,6 +20,7 @@ One thread and one poll, no process per request: three guests share two emulated
 from __future__ import annotations
 
 import _socket
+import binascii
 import posix
 import select
 import sys
@@ -28,6 +31,8 @@ TICK = 0.1
 STEP = 0.02
 """Seconds between two portions of dirtied memory: small ones, since clients wait while one is written."""
 MIB = 1024 * 1024
+RECORD = 512
+"""Bytes of a record on the disk: one sector, which a disk writes as a whole or not at all."""
 LONGEST_LINE = 200
 CLIENTS = 200
 """Connections kept open; the oldest one gives way, since a client cut off by a dead link never says goodbye."""
@@ -70,6 +75,36 @@ class Memory:
             self._at += 1
 
 
+def record(number: int, word: str) -> bytes:
+    """Return what a record is on the disk: whoever knows number and word knows all of it."""
+    return f"{number} {word} ".encode().ljust(RECORD, b".")
+
+
+class Disk:
+    """Records on a disk. Writing waits for the disk, and with it all clients: nothing is said that might be lost."""
+
+    def __init__(self, path: str = "/dev/vda") -> None:
+        self.path = path
+        self._fd = -1
+
+    def write(self, number: int, word: str) -> None:
+        """Write a record, and wait until it is where no loss of power can take it. Raises OSError."""
+        posix.pwrite(self._open(), record(number, word), number * RECORD)
+        posix.fdatasync(self._open())
+
+    def sum(self, first: int, last: int) -> int:
+        """Return the CRC-32 of some records. Raises OSError."""
+        value = 0
+        for number in range(first, last + 1):
+            value = binascii.crc32(posix.pread(self._open(), RECORD, number * RECORD), value)
+        return value
+
+    def _open(self) -> int:
+        if self._fd < 0:
+            self._fd = posix.open(self.path, posix.O_RDWR)
+        return self._fd
+
+
 class Service:
     """The counters, and the clients connected at the moment."""
 
@@ -79,6 +114,7 @@ class Service:
         self.answers = 0
         self.ticks = 0
         self.memory = Memory()
+        self.disk = Disk()
         self.clients: dict[int, tuple[_socket.socket, bytes]] = {}
         self.listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
         self.listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
@@ -146,10 +182,15 @@ class Service:
         if not words:
             return self.line()
         try:
+            if words[0] == "write" and len(words) == 3:
+                self.disk.write(int(words[1]), words[2])
+                return f"wrote {words[1]}\n".encode()
+            if words[0] == "sum" and len(words) == 3:
+                return f"{' '.join(words)} {self.disk.sum(int(words[1]), int(words[2])):08x}\n".encode()
             if words[0] != "dirty" or len(words) not in (2, 3):
                 raise ValueError("say: dirty RATE SIZE")
             self.memory.dirty(int(words[1]), int(words[2]) if len(words) == 3 else 0)
-        except (ValueError, MemoryError) as error:
+        except (ValueError, MemoryError, OSError) as error:
             return f"error: {error or 'not that much memory here'}\n".encode()
         return self.line()
 

@@ -31,7 +31,7 @@ BUILD_TIMEOUT = 1800.0
 
 
 class Image(Record):
-    """A Debian root (``root``), and the kernel and modules for guests (``guest``)."""
+    """A Debian root (``root``), the kernel and modules for guests (``guest``), and those for nodes (``uml``)."""
 
     suite: str
     folder: str
@@ -45,6 +45,14 @@ class Image(Record):
     def guest(self) -> str:
         """The folder with the guest's kernel, its modules, and what was made of them."""
         return f"{self.folder}/guest"
+
+    @property
+    def uml(self) -> str:
+        """The folder with the kernel of nodes on User Mode Linux, linux.uml, and its modules as a layer of a root.
+
+        It is not there for a suite that has no such kernel.
+        """
+        return f"{self.folder}/uml"
 
 
 def image_of(suite: str) -> Image:
@@ -110,6 +118,7 @@ def _build(host: Host, image: Image, progress: Progress) -> None:
         for path, text in recipe.FILES.items():
             host.write(f"{draft.root}{path}", text)
         _keep_kernel(draft)
+        _keep_uml(draft)
         os.rename(draft.folder, image.folder)
         _remove_older(host, image)
     except BaseException:
@@ -188,6 +197,18 @@ def _keep_kernel(draft: Image) -> None:
     for number, (name, content) in enumerate(initramfs.modules(folder, recipe.GUEST_MODULES)):
         with open(f"{draft.guest}/modules/{number:02d}-{name}", "wb") as file:
             file.write(content)
+    shutil.rmtree(unpacked)
+
+
+def _keep_uml(draft: Image) -> None:
+    """Move the kernel for nodes and its modules out of the root, which nodes without it share."""
+    unpacked = f"{draft.root}/var/lib/kvmha/uml"
+    if not os.path.isdir(unpacked):
+        return
+    layer = f"{draft.uml}/layer/usr/lib"
+    os.makedirs(layer)
+    shutil.move(f"{unpacked}/usr/bin/linux.uml", f"{draft.uml}/linux.uml")
+    shutil.move(f"{unpacked}/usr/lib/uml/modules", f"{layer}/modules")
     shutil.rmtree(unpacked)
 
 

@@ -11,10 +11,12 @@ import os
 import shutil
 
 from kvmha.host import PATH
-from kvmha.lab import bmc, guest, image, layer, leftovers, logs, network, nodes, power
+from kvmha.lab import bmc, guest, image, layer, leftovers, logs, network, nodes, power, uml
 from kvmha.lab import package as package_file
+from kvmha.lab.ground import Ground, write_ground
 from kvmha.lab.lock import Lock
-from kvmha.lab.plan import LINKS, SIZES, LabError, LabPlan, make_plan, plan_from, state_folder, why_not_name
+from kvmha.lab.machine import why_no_commands, why_no_room
+from kvmha.lab.plan import LINKS, SIZES, UML, LabError, LabPlan, make_plan, plan_from, state_folder, why_not_name
 from kvmha.record import plain
 from kvmha.tools import qemu_process
 
@@ -27,20 +29,7 @@ if TYPE_CHECKING:
     from kvmha.lab.plan import NodePlan
 
 BOOT_TIMEOUT = 120.0
-NODE_MEMORY = image.GIB
-LAB_SPACE = image.GIB
-
-COMMANDS = {
-    "mmdebstrap": "mmdebstrap",
-    "systemd-nspawn": "systemd-container",
-    "ip": "iproute2",
-    "ipmi_sim": "openipmi",
-    "nsenter": "util-linux",
-    "unshare": "util-linux",
-    "setpriv": "util-linux",
-    "chroot": "coreutils",
-}
-"""What a lab starts on the machine itself, and the Debian package that has it."""
+UML_BOOT_TIMEOUT = 300.0
 
 
 def load(host: Host, name: str) -> LabPlan | None:
@@ -80,46 +69,6 @@ def remove(host: Host, name: str) -> None:
         raise LabError(reason)
     # The largest lab of that name has all that any lab of that name can have, whatever became of its plan.
     Lab(host, make_plan(name, nodes=max(SIZES))).down()
-
-
-def why_no_commands(host: Host) -> str | None:
-    """Tell that labs cannot be made by this user or with what is installed here, or return None."""
-    if os.geteuid() != 0:
-        return "a lab is made of containers and network namespaces, which needs root: run it with sudo"
-    if not is_mount_point(host.read("/proc/self/mountinfo")):
-        return (
-            "the root folder is that of a plain chroot, in which the lab cannot keep its mounts to itself: "
-            "mount --bind that folder on itself before the chroot"
-        )
-    missing = [name for name in COMMANDS if host.which(name) is None]
-    if not missing:
-        return None
-    packages = sorted({COMMANDS[name] for name in missing})
-    return f"not installed: {', '.join(missing)}; apt install {' '.join(packages)}"
-
-
-def is_mount_point(mountinfo: str, path: str = "/") -> bool:
-    """Tell whether a path is a mount point, by the text of /proc/self/mountinfo (proc(5): the fifth field)."""
-    return any(line.split()[4:5] == [path] for line in mountinfo.splitlines())
-
-
-def why_no_room(host: Host, plan: LabPlan) -> str | None:
-    """Tell that the machine is too small for a lab at the moment, or return None."""
-    space = image.why_no_space(plan.folder, LAB_SPACE)
-    if space:
-        return f"no room for the lab: {space}; free some, or name another folder in KVMHA_LAB_STATE"
-    return why_no_memory(host.read("/proc/meminfo"), len(plan.nodes))
-
-
-def why_no_memory(meminfo: str, count: int) -> str | None:
-    """Tell that there is too little memory for that many nodes, from the text of /proc/meminfo, or return None."""
-    for line in meminfo.splitlines():
-        if line.startswith("MemAvailable:"):
-            available, needed = int(line.split()[1]) * 1024, count * NODE_MEMORY
-            if available < needed:
-                has, wants = f"{available / image.GIB:.1f}", f"{needed / image.GIB:.0f}"
-                return f"{has} GiB of memory are available, and {count} nodes need {wants}; free some or take --nodes 2"
-    return None
 
 
 class Lab:
@@ -167,9 +116,8 @@ class Lab:
         name = self.plan.name
         way = f"kvmha lab down --name {name} removes it"
         if existing != self.plan:
-            raise LabError(
-                f"the lab {name} is there already, with {len(existing.nodes)} nodes of {existing.suite}; {way}"
-            )
+            kind = f"{len(existing.nodes)} nodes ({existing.kernel}) of {existing.suite}"
+            raise LabError(f"the lab {name} is there already, with {kind}; {way}")
         if not self.is_up():
             raise LabError(f"the lab {name} is half up, an earlier run was interrupted; {way}")
         installed = self.host.read(f"{self.plan.folder}/package")
@@ -190,16 +138,24 @@ class Lab:
             self.host.write(f"{self.plan.folder}/plan.json", json.dumps(plain(self.plan), indent=1))
             self.host.write(f"{self.plan.folder}/package", package_file.digest(package) if package else "")
             built = image.ensure(self.host, self.plan.suite, progress)
+            if self.plan.kernel == UML and (reason := uml.why_not(built)):
+                raise LabError(reason)
             kit = guest.ensure(self.host, built, progress)
             progress("nodes", f"installing {os.path.basename(package)}" if package else "preparing")
             own = layer.make(self.host, self.plan, built, kit, package)
-            power.write_ground(self.host, self.plan, power.Ground(layers=(own, built.root), kvm=kit.kvm))
+            write_ground(self.host, self.plan, self._ground(own, built, kit))
             self._start(progress)
             self.host.write(f"{self.plan.folder}/up", "")
         except BaseException:
             # Whatever it was, also an impatient ^C: what is half made is of no use to anyone.
             self._remove()
             raise
+
+    def _ground(self, own: str, built: image.Image, kit: guest.Kit) -> Ground:
+        if self.plan.kernel == UML:
+            # There is no KVM within User Mode Linux.
+            return Ground(layers=(own, *uml.layers(built)), kvm=False, kernel=f"{built.uml}/linux.uml")
+        return Ground(layers=(own, built.root), kvm=kit.kvm)
 
     def _start(self, progress: Progress) -> None:
         # It is gone after the machine itself was started anew, and so are the nodes; their files are still there.
@@ -209,7 +165,7 @@ class Lab:
             bmc.start(self.host, self.plan, node)
             power.switch(self.host, self.plan, node, "on")
         for node in self.plan.nodes:
-            nodes.wait_booted(self.host, self.plan, node, timeout=BOOT_TIMEOUT)
+            self.wait_booted(node.name)
 
     def down(self) -> None:
         """Remove the lab and all that belongs to it, however far it had come. It is fine if there is none."""
@@ -243,6 +199,7 @@ class Lab:
         return {
             "name": self.plan.name,
             "suite": self.plan.suite,
+            "kernel": self.plan.kernel,
             "is_up": self.is_up(),
             "is_formed": self.host.exists(f"{self.plan.folder}/formed"),
             "floating_ip": self.plan.floating_ip,
@@ -267,12 +224,16 @@ class Lab:
     def where(self, name: str) -> list[str]:
         """Return the nodes on which a guest's QEMU process exists, by its UUID."""
         wanted = self.plan.guest(name).uuid
-        found = []
-        for node in self.plan.nodes:
-            identities = (qemu_process.parse_cmdline(self.host.cmdline(pid)) for pid in nodes.members(self.host, node))
-            if any(identity is not None and identity.uuid == wanted for identity in identities):
-                found.append(node.name)
-        return found
+        return [node.name for node in self.plan.nodes if wanted in self._guests_on(node)]
+
+    def _guests_on(self, node: NodePlan) -> set[str]:
+        """Return the UUIDs of the guests that have a QEMU process on a node."""
+        if self.plan.kernel == UML:
+            found = uml.qemu_processes(self.host, self.plan, node) if self.leader(node.name) is not None else []
+        else:
+            found = [self.host.cmdline(pid) for pid in nodes.members(self.host, node)]
+        identities = (qemu_process.parse_cmdline(cmdline) for cmdline in found)
+        return {identity.uuid for identity in identities if identity is not None}
 
     def collect_logs(self, folder: str) -> None:
         """Copy journals, logs and the cluster's own view of all nodes, the dead ones too, into a folder."""
@@ -283,6 +244,11 @@ class Lab:
     def power(self, name: str, state: str) -> None:
         """Bring a node to "off" or "on", or through "cycle", as a finger on the switch would."""
         power.switch(self.host, self.plan, self.plan.node(name), state)
+
+    def wait_booted(self, name: str) -> None:
+        """Wait until a node that was given power has started all that it starts at boot. Raises CommandError."""
+        timeout = UML_BOOT_TIMEOUT if self.plan.kernel == UML else BOOT_TIMEOUT
+        nodes.wait_booted(self.host, self.plan, self.plan.node(name), timeout=timeout)
 
     def cut(self, name: str, link: int | None = None) -> None:
         """Cut one link of a node, or all but the management network."""
@@ -299,7 +265,7 @@ class Lab:
         env: dict[str, str] | None = None,
     ) -> Completed:  # fmt: skip
         """Run a command in a node as Host.run does on the machine. Raises LabError if the node has no power."""
-        words = nodes.enter_argv(self._powered(name), argv)
+        words = self.enter_argv(name, *argv)
         return self.host.run(*words, timeout=timeout, ok=ok, given=given, env={"HOME": "/root", **(env or {})})
 
     def copy_in(self, name: str, path: str, text: str, *, mode: int = 0o644) -> None:
@@ -309,7 +275,7 @@ class Lab:
 
     def shell(self, name: str, *argv: str) -> int:
         """Run a command, or a shell, in a node on the caller's terminal; return its exit code."""
-        words = nodes.enter_argv(self._powered(name), argv or ("bash", "--login"))
+        words = self.enter_argv(name, *(argv or ("bash", "--login")))
         return self.host.interact(*words, env={"HOME": "/root", "PATH": ":".join(PATH)})
 
     def console(self, name: str) -> int:
@@ -319,10 +285,11 @@ class Lab:
             raise LabError(f"the guest {name} runs on no node of the lab {self.plan.name}")
         return self.shell(where[0], "virsh", "console", name, "--force")
 
-    def _powered(self, name: str) -> int:
+    def enter_argv(self, name: str, *argv: str) -> tuple[str, ...]:
+        """Return the command that runs a command in a node. Raises LabError if the node has no power."""
         pid = self.leader(name)
         if pid is None:
             raise LabError(
                 f"the node {name} has no power; kvmha lab power --name {self.plan.name} {name} on gives it back"
             )
-        return pid
+        return nodes.enter_argv(self.plan, self.plan.node(name), pid, argv)

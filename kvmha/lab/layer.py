@@ -9,9 +9,10 @@ import os
 import shutil
 
 from kvmha.host import CommandFailed
+from kvmha.lab import uml
 from kvmha.lab.guest import CONFIG_FOLDER, FOLDER, domain_xml
 from kvmha.lab.image import isolated_argv
-from kvmha.lab.plan import LINKS, LabError
+from kvmha.lab.plan import LINKS, UML, LabError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,11 +44,16 @@ def make(host: Host, plan: LabPlan, image: Image, kit: Kit, package: str | None)
     if package:
         _install(host, image, folder, package)
     host.write(f"{upper}/etc/hosts", hosts_text(plan))
+    kvm, disk = (False, uml.GUEST_DISK) if plan.kernel == UML else (kit.kvm, "")
     for guest in plan.guests:
-        host.write(f"{upper}{CONFIG_FOLDER}/{guest.name}.xml", domain_xml(guest, suite=plan.suite, kvm=kit.kvm))
+        domain = domain_xml(guest, suite=plan.suite, kvm=kvm, disk=disk)
+        host.write(f"{upper}{CONFIG_FOLDER}/{guest.name}.xml", domain)
     os.makedirs(f"{upper}{FOLDER}", exist_ok=True)
     for name in ("vmlinuz", "initrd"):
         shutil.copyfile(f"{kit.folder}/{name}", f"{upper}{FOLDER}/{name}")
+    if plan.kernel == UML:
+        uml.prepare_layer(host, upper)
+        return upper
     for node in plan.nodes:
         host.write(f"{node.folder}/upper/etc/hostname", f"{node.name}\n")
         os.chmod(f"{node.folder}/upper", 0o755)

@@ -6,9 +6,10 @@ import os
 import shutil
 
 from kvmha.host import CommandError
-from kvmha.lab import power
+from kvmha.lab import uml
+from kvmha.lab.ground import read_ground
 from kvmha.lab.image import isolated_argv
-from kvmha.lab.plan import LabError
+from kvmha.lab.plan import UML, LabError
 from kvmha.tools import crm_mon
 
 TYPE_CHECKING = False
@@ -37,8 +38,8 @@ def collect(host: Host, lab: Lab, folder: str) -> None:
     for node in lab.plan.nodes:
         place = f"{folder}/{node.name}"
         os.makedirs(place)
-        _journal(host, lab, node, f"{place}/journal.txt")
-        upper = f"{node.folder}/upper"
+        upper = _written(host, lab, node)
+        _journal(host, lab, upper, f"{place}/journal.txt")
         for path in [f"{upper}/{name}" for name in FILES] + [f"{node.folder}/{name}" for name in BESIDE]:
             if os.path.isfile(path):
                 shutil.copyfile(path, f"{place}/{os.path.basename(path)}")
@@ -49,11 +50,24 @@ def collect(host: Host, lab: Lab, folder: str) -> None:
         _ask(host, lab, node, f"{place}/processes.txt", ("ps", "axfww"))
 
 
-def _journal(host: Host, lab: Lab, node: NodePlan, path: str) -> None:
-    journal = f"{node.folder}/upper/var/log/journal"
+def _written(host: Host, lab: Lab, node: NodePlan) -> str:
+    """Return the folder that holds what a node has written, as seen from its root."""
+    if lab.plan.kernel != UML:
+        return f"{node.folder}/upper"
+    folder = f"{node.folder}/written"
+    shutil.rmtree(folder, ignore_errors=True)
+    if lab.leader(node.name) is not None:
+        # What it has not written yet is in its own memory.
+        _try(lab, node, ("sync",))
+    uml.copy_out(host, node, ("/var/log", "/etc/corosync", "/var/lib/pacemaker/cib", "/root"), folder)
+    return folder
+
+
+def _journal(host: Host, lab: Lab, upper: str, path: str) -> None:
+    journal = f"{upper}/var/log/journal"
     if not os.path.isdir(journal):
         return
-    root = power.read_ground(host, lab.plan).layers[-1]
+    root = read_ground(host, lab.plan).layers[-1]
     argv = isolated_argv("sh", "-c", READ_JOURNAL, "kvmha-lab", journal, root, path)
     done = host.run(*argv, timeout=60.0, ok=None)
     if done.rc != 0:
@@ -61,10 +75,13 @@ def _journal(host: Host, lab: Lab, node: NodePlan, path: str) -> None:
 
 
 def _ask(host: Host, lab: Lab, node: NodePlan, path: str, argv: tuple[str, ...]) -> None:
+    host.write(path, _try(lab, node, argv))
+
+
+def _try(lab: Lab, node: NodePlan, argv: tuple[str, ...]) -> str:
     try:
         done = lab.run(node.name, *argv, timeout=20.0, ok=None)
     except (CommandError, LabError) as error:
         # It is just because something is broken that somebody reads this.
-        host.write(path, f"{error}\n")
-        return
-    host.write(path, done.out + done.err)
+        return f"{error}\n"
+    return done.out + done.err

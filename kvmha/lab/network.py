@@ -2,7 +2,8 @@
 
 Nothing of it touches the machine's own namespace. The bridges live in the namespace of the lab; each node has a
 namespace and in it eth0 (a port of the node's own bridge br0, on which its address and its guests are), eth1 and eth2.
-A cable is a veth pair; it is cut by setting the bridge's end down, as a switch would lose its port.
+A cable is a veth pair; it is cut by setting the bridge's end down, as a switch would lose its port. A node with a
+kernel of its own has no namespace: its cables are taps, and cut by taking the tap out of the bridge.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 
 from kvmha.host import CommandFailed
+from kvmha.lab.plan import UML
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 NETNS_FOLDER = "/run/netns"
 LINK_BRIDGES = ("link0", "link1")
 MANAGEMENT_BRIDGE = "mgmt"
+_BRIDGES = (*LINK_BRIDGES, MANAGEMENT_BRIDGE)
 IP_TIMEOUT = 20.0
 
 
@@ -30,7 +33,7 @@ def make_lab_network(host: Host, plan: LabPlan) -> None:
         return
     addresses = {"link0": [plan.watch_address], MANAGEMENT_BRIDGE: [node.bmc for node in plan.nodes]}
     lines = ["link set lo up"]
-    for index, bridge in enumerate((*LINK_BRIDGES, MANAGEMENT_BRIDGE)):
+    for index, bridge in enumerate(_BRIDGES):
         # A bridge takes the lowest address of its ports unless it is given one. It would change when a node loses its
         # power, and the nodes that shall fence it would look for its BMC in vain until they ask for the address anew.
         # Snooping would hold back multicast until a querier shows up, and there is none.
@@ -45,18 +48,39 @@ def make_lab_network(host: Host, plan: LabPlan) -> None:
 def plug_in(host: Host, plan: LabPlan, node: NodePlan) -> None:
     """Make a node's namespace and cables; links that were cut before stay cut."""
     unplug(host, plan, node)
+    if plan.kernel == UML:
+        _plug_in_taps(host, plan, node)
+    else:
+        _plug_in_veths(host, plan, node)
+
+
+def _plug_in_taps(host: Host, plan: LabPlan, node: NodePlan) -> None:
+    """Make the cables of a node with a kernel of its own: it holds their other ends itself, and has no namespace."""
+    cut, lines = cut_links(host, node), []
+    for index, port in enumerate(ports(node)):
+        # A port that is cut is of no bridge, and must not be answered by the lab itself.
+        lines += [
+            f"tuntap add dev {port} mode tap",
+            f"link set {port} addrgenmode none",
+            f"link set {port} arp off {'nomaster' if index in cut else f'master {_BRIDGES[index]}'} up",
+        ]
+    _batch(host, plan.netns, lines)
+
+
+def _plug_in_veths(host: Host, plan: LabPlan, node: NodePlan) -> None:
+    """Make the namespace and the cables of a container, and give it its addresses."""
     _add_namespace(host, node.netns)
     cut = cut_links(host, node)
     outside, inside = [], ["link set lo up"]
-    for index, bridge in enumerate((*LINK_BRIDGES, MANAGEMENT_BRIDGE)):
-        port = _port(node, bridge)
+    for index, bridge in enumerate(_BRIDGES):
+        port = ports(node)[index]
         outside += [
-            f"link add {port} type veth peer name eth{index} address {_mac(index, node.number, 1)} netns {node.netns}",
+            f"link add {port} type veth peer name eth{index} address {mac_of_cable(index, node)} netns {node.netns}",
             f"link set {port} master {bridge} {'down' if index in cut else 'up'}",
         ]
     inside += [
         # A bridge takes the lowest address of its ports unless it is given one, and would change it with every guest.
-        f"link add br0 address {_mac(0, node.number, 0)} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+        f"link add br0 address {mac_of_bridge(node)} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
         "link set eth0 master br0",
         *(f"link set {name} up" for name in ("br0", "eth0", "eth1", "eth2")),
         f"address add {node.addresses[0]}/24 dev br0",
@@ -69,16 +93,15 @@ def plug_in(host: Host, plan: LabPlan, node: NodePlan) -> None:
 
 def pull_cables(host: Host, plan: LabPlan, node: NodePlan) -> None:
     """Silence a node at once: no frame of it reaches anyone any more."""
-    # Some may not be there: of a node whose plugging in was interrupted.
-    _set_ports(host, plan, node, range(len(LINK_BRIDGES) + 1), "down", force=True)
+    if host.exists(netns_path(plan.netns)):
+        # Some may not be there: of a node whose plugging in was interrupted.
+        _batch(host, plan.netns, [f"link set {port} down" for port in ports(node)], force=True)
 
 
 def unplug(host: Host, plan: LabPlan, node: NodePlan) -> None:
     """Remove a node's namespace and cables; it is fine if there are none."""
-    if not host.exists(netns_path(node.netns)):
-        return
-    lines = [f"link delete {_port(node, bridge)}" for bridge in (*LINK_BRIDGES, MANAGEMENT_BRIDGE)]
-    _batch(host, plan.netns, lines, force=True)
+    if host.exists(netns_path(plan.netns)):
+        _batch(host, plan.netns, [f"link delete {port}" for port in ports(node)], force=True)
     delete_namespace(host, node.netns)
 
 
@@ -86,14 +109,14 @@ def cut(host: Host, plan: LabPlan, node: NodePlan, links: Iterable[int]) -> None
     """Cut links of a node; they stay cut over its next boot."""
     links = sorted({*cut_links(host, node), *links})
     host.write(_cut_file(node), " ".join(map(str, links)) + "\n")
-    _set_ports(host, plan, node, links, "down")
+    _join(host, plan, node, links, joined=False)
 
 
 def heal(host: Host, plan: LabPlan, node: NodePlan) -> None:
     """Join all links of a node again."""
     links = cut_links(host, node)
     host.remove(_cut_file(node))
-    _set_ports(host, plan, node, links, "up")
+    _join(host, plan, node, links, joined=True)
 
 
 def cut_links(host: Host, node: NodePlan) -> tuple[int, ...]:
@@ -135,13 +158,26 @@ def forget_folder(host: Host) -> None:
         os.rmdir(NETNS_FOLDER)
 
 
-def _set_ports(
-    host: Host, plan: LabPlan, node: NodePlan, indices: Iterable[int], state: str, *, force: bool = False
-) -> None:
-    if not host.exists(netns_path(node.netns)):
+def _join(host: Host, plan: LabPlan, node: NodePlan, links: Iterable[int], *, joined: bool) -> None:
+    """Cut or join links of a node, as far as it has power and so cables."""
+    if not _has_cables(host, plan, node):
         return
-    bridges = (*LINK_BRIDGES, MANAGEMENT_BRIDGE)
-    _batch(host, plan.netns, [f"link set {_port(node, bridges[index])} {state}" for index in indices], force=force)
+    lines = []
+    for link in links:
+        port = ports(node)[link]
+        if plan.kernel == UML:
+            # A tap that is down refuses what the node sends, and User Mode Linux then gives its interface up for good.
+            lines.append(f"link set {port} {f'master {_BRIDGES[link]}' if joined else 'nomaster'}")
+        else:
+            lines.append(f"link set {port} {'up' if joined else 'down'}")
+    _batch(host, plan.netns, lines)
+
+
+def _has_cables(host: Host, plan: LabPlan, node: NodePlan) -> bool:
+    if not host.exists(netns_path(plan.netns)):
+        return False
+    argv = ("ip", "-netns", plan.netns, "link", "show", "dev", ports(node)[0])
+    return host.run(*argv, timeout=IP_TIMEOUT, ok=None).rc == 0
 
 
 def _add_namespace(host: Host, name: str) -> bool:
@@ -163,8 +199,19 @@ def _batch(host: Host, netns: str, lines: list[str], *, force: bool = False) -> 
         raise CommandFailed(done)
 
 
-def _port(node: NodePlan, bridge: str) -> str:
-    return f"{node.name}-{bridge}"
+def ports(node: NodePlan) -> tuple[str, ...]:
+    """Return the names of the bridges' ends of a node's cables, by link, that of the management network last."""
+    return tuple(f"{node.name}-{bridge}" for bridge in _BRIDGES)
+
+
+def mac_of_cable(link: int, node: NodePlan) -> str:
+    """Return the address of a node's end of a cable."""
+    return _mac(link, node.number, 1)
+
+
+def mac_of_bridge(node: NodePlan) -> str:
+    """Return the address of a node's own bridge."""
+    return _mac(0, node.number, 0)
 
 
 def _cut_file(node: NodePlan) -> str:

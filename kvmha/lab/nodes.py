@@ -1,7 +1,7 @@
-"""A node of the lab: a container that boots systemd from an overlay of the image, and can lose its power.
+"""A node of the lab: a container, or User Mode Linux, that boots systemd from the image, and can lose its power.
 
 A node is found by what it is, never by a number that was written down: its leader is the first process of a process
-namespace, and lives in the node's network namespace and in its cgroup. All other processes of the node end with it, by
+namespace, and lives in the node's cgroup, or in its network namespace. All other processes of the node end with it, by
 the kernel's doing, and that is what makes a power cut.
 """
 
@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 
 from kvmha.host import SIGKILL, CommandError
-from kvmha.lab import network
+from kvmha.lab import container, network, uml
+from kvmha.lab.plan import UML
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kvmha.host import Host
+    from kvmha.lab.ground import Ground
     from kvmha.lab.plan import LabPlan, NodePlan
 
 MARK = "KVMHA_LAB"
@@ -26,24 +28,6 @@ DEATH_TIMEOUT = 20.0
 SUPERVISOR_TIMEOUT = 2.0
 GONE_TIMEOUT = 3.0
 """Seconds without any process of a node that is to boot; between two boots there is a moment without."""
-
-# Runs in a mount namespace of its own, so that no mount of a node is ever seen on the machine or outlives the node.
-# There it puts a version 2 cgroup hierarchy in place, whatever the machine has: nspawn and the node's systemd then need
-# no help on any machine, and a cgroup per node keeps the systemds of the nodes out of each other's way. nspawn has an
-# option for the network namespace, but mounts the node's /sys before it enters that: /sys/class/net would be ours.
-BOOT = """\
-set -e
-root=$1 layers=$2 upper=$3 work=$4 group=$5 netns=$6
-shift 6
-mount -t cgroup2 none /sys/fs/cgroup
-mkdir -p "/sys/fs/cgroup/$group"
-echo $$ > "/sys/fs/cgroup/$group/cgroup.procs"
-mount -t overlay overlay -o "lowerdir=$layers,upperdir=$upper,workdir=$work" "$root"
-exec nsenter --net="$netns" systemd-nspawn "$@"
-"""
-
-# A node may set what belongs to its network namespace, in /proc/sys/net (systemd's docs/ENVIRONMENT.md).
-WRITABLE = {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
 
 # rmdir of a cgroup fails while a process is dying in it, and so it is tried for a while.
 FORGET_CGROUP = """\
@@ -56,24 +40,11 @@ done
 """
 
 
-def start(host: Host, plan: LabPlan, node: NodePlan, *, layers: tuple[str, ...], kvm: bool) -> None:
-    """Plug a node in and let it boot; ``layers`` are the folders below its own, the uppermost first."""
+def start(host: Host, plan: LabPlan, node: NodePlan, ground: Ground) -> None:
+    """Plug a node in and let it boot."""
     network.plug_in(host, plan, node)
-    for name in ("root", "upper", "work"):
-        os.makedirs(f"{node.folder}/{name}", exist_ok=True)
-    devices = ["--bind=/dev/net/tun", *(["--bind=/dev/kvm"] if kvm else [])]
-    # fmt: off
-    host.start(
-        "unshare", "--mount", "--propagation", "slave",
-        "sh", "-c", BOOT, "kvmha-lab-node",
-        f"{node.folder}/root", ":".join(layers), f"{node.folder}/upper", f"{node.folder}/work", node.netns,
-        network.netns_path(node.netns),
-        "--quiet", "--register=no", "--keep-unit", f"--directory={node.folder}/root", f"--machine={node.netns}",
-        f"--hostname={node.name}", *devices, "--capability=all", "--link-journal=no",
-        "--resolv-conf=off", "--timezone=off", "--boot",
-        log=f"{node.folder}/console.log", env={MARK: plan.folder, **WRITABLE},
-    )
-    # fmt: on
+    kind = uml if plan.kernel == UML else container
+    kind.start(host, plan, node, ground, env={MARK: plan.folder})
 
 
 def stop(host: Host, plan: LabPlan, node: NodePlan) -> None:
@@ -137,12 +108,9 @@ def in_cgroup(host: Host, node: NodePlan, pid: int) -> bool:
     return any(path.startswith(f"/{node.netns}/") for path in paths)
 
 
-def enter_argv(pid: int, argv: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the command that runs a command in the node with that leader.
-
-    Its root is taken from the leader: where this very machine is a chroot, that of the mount namespace is another one.
-    """
-    return ("nsenter", "--target", str(pid), "--all", "--root", "--wd", "--", *argv)
+def enter_argv(plan: LabPlan, node: NodePlan, pid: int, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the command that runs a command in a node that has power; ``pid`` is its leader."""
+    return uml.enter_argv(plan, node, argv) if plan.kernel == UML else container.enter_argv(pid, argv)
 
 
 def wait_booted(host: Host, plan: LabPlan, node: NodePlan, *, timeout: float) -> None:
@@ -152,7 +120,7 @@ def wait_booted(host: Host, plan: LabPlan, node: NodePlan, *, timeout: float) ->
     while host.now() < until:
         pid = leader(host, node)
         if pid is not None:
-            argv = enter_argv(pid, ("systemctl", "is-system-running", "--wait"))
+            argv = enter_argv(plan, node, pid, ("systemctl", "is-system-running", "--wait"))
             done = host.run(*argv, timeout=max(until - host.now(), 1.0), ok=None)
             said = f"systemd says {(done.out or done.err).strip()}"
             if done.out.strip() in ("running", "degraded"):
@@ -193,7 +161,7 @@ def _belongs(host: Host, plan: LabPlan, node: NodePlan, pid: int) -> Callable[[]
         if in_cgroup(host, node, pid):
             # A zombie has no arguments, and is not waited for here.
             return bool(host.cmdline(pid))
-        return f"--directory={node.folder}/root" in host.cmdline(pid) and marked(host, pid, plan.folder)
+        return f"{node.folder}/root" in host.cmdline(pid) and marked(host, pid, plan.folder)
 
     return still
 

@@ -7,7 +7,6 @@ import select
 import sys
 
 from kvmha.host import Host
-from kvmha.lab import nodes
 from kvmha.lab.census import Census
 from kvmha.lab.formation import FLOATING_IP
 from kvmha.lab.guest_service import PORT
@@ -43,9 +42,8 @@ class Observation:
             *(target.word() for target in targets), env={"PYTHONPATH": package},
         )  # fmt: skip
         for node in plan.nodes:
-            leader = self._lab.leader(node.name)
-            if leader is not None:
-                self._start(*nodes.enter_argv(leader, cluster_log.ARGV), is_journal=True)
+            if self._lab.leader(node.name) is not None:
+                self._start(*self._lab.enter_argv(node.name, *cluster_log.ARGV), is_journal=True)
         self.census.__enter__()
         return self
 

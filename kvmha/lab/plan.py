@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 SUITES = ("bookworm", "trixie")
+CONTAINER, UML = "container", "uml"
+KERNELS = (CONTAINER, UML)
 SIZES = (2, 3)
 LINKS = (0, 1)
 MOST_GUESTS = 3
+UML_GUESTS = 1
+"""One processor that emulates another has enough to do with one, and the nodes have one data disk each."""
 
 STATE = "/var/lib/kvmha/lab"
 CACHE = "/var/cache/kvmha/lab"
@@ -66,6 +70,8 @@ class LabPlan(Record):
     guests: tuple[GuestPlan, ...]
     floating_ip: str
     watch_address: str
+    kernel: str = CONTAINER
+    """What the nodes run on: the machine's kernel, or one each of their own, User Mode Linux."""
 
     def node(self, name: str) -> NodePlan:
         """Return the node of that name. Raises LabError."""
@@ -108,8 +114,10 @@ def why_not_name(name: str) -> str | None:
     return None
 
 
-def make_plan(name: str, *, nodes: int = 3, suite: str = "bookworm", state: str | None = None) -> LabPlan:
-    """Return the plan of a lab. Raises LabError for a name, a size or a suite that no lab can have."""
+def make_plan(
+    name: str, *, nodes: int = 3, suite: str = "bookworm", kernel: str = CONTAINER, state: str | None = None
+) -> LabPlan:
+    """Return the plan of a lab. Raises LabError for a name, a size, a suite or a kernel that no lab can have."""
     reason = why_not_name(name)
     if reason:
         raise LabError(f"--name: {name!r} cannot name a lab: {reason}")
@@ -117,6 +125,9 @@ def make_plan(name: str, *, nodes: int = 3, suite: str = "bookworm", state: str 
         raise LabError(f"--nodes: a lab has 2 or 3 nodes, not {nodes}")
     if suite not in SUITES:
         raise LabError(f"--suite: a lab runs {' or '.join(SUITES)}, not {suite!r}")
+    if kernel not in KERNELS:
+        raise LabError(f"--kernel: the nodes of a lab are {' or '.join(KERNELS)}, not {kernel!r}")
+    guests = UML_GUESTS if kernel == UML else MOST_GUESTS
     folder = f"{state or state_folder()}/{name}"
     node_plans = tuple(_node(name, number, folder) for number in range(1, nodes + 1))
     return LabPlan(
@@ -125,9 +136,10 @@ def make_plan(name: str, *, nodes: int = 3, suite: str = "bookworm", state: str 
         folder=folder,
         netns=f"kvmha-{name}",
         nodes=node_plans,
-        guests=tuple(_guest(name, number, node_plans) for number in range(1, MOST_GUESTS + 1)),
+        guests=tuple(_guest(name, number, node_plans) for number in range(1, guests + 1)),
         floating_ip="10.77.0.100",
         watch_address="10.77.0.1",
+        kernel=kernel,
     )
 
 

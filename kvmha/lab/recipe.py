@@ -13,7 +13,13 @@ PACKAGES = (
     "kmod",
     # the cluster
     "corosync", "pacemaker", "pacemaker-cli-utils", "pcs", "crmsh", "resource-agents", "fence-agents", "ipmitool",
-    "libxml2-utils",
+    "libxml2-utils", "sbd", "corosync-qdevice", "corosync-qnetd", "booth", "chrony",
+    # the storage below the guests; the module drbd comes with a kernel of the node's own
+    "drbd-utils", "dmsetup",
+    # connections that a floating IP takes along
+    "conntrack",
+    # load, for tests
+    "stress-ng",
     # the guests; busybox-static and Python's own files become the initramfs of the lab's guest
     "libvirt-daemon-system", "libvirt-clients", "libvirt-daemon-driver-qemu", "qemu-system-x86", "qemu-utils",
     "busybox-static", "qemu-guest-agent", "ovmf", "swtpm", "swtpm-tools",
@@ -43,6 +49,9 @@ DISABLED = (
     "corosync",
     "pacemaker",
     "corosync-qnetd",
+    "corosync-qdevice",
+    "chrony",
+    "drbd",
     "libvirt-guests",
     "networking",
     "cron",
@@ -115,12 +124,19 @@ kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \\(lin
 apt-get download -o APT::Sandbox::User=root "$kernel"
 dpkg-deb -x linux-image-*.deb kvmha/kernel
 rm linux-image-*.deb
+# A kernel that runs as a process of the machine, for nodes that need one of their own.
+if apt-cache show user-mode-linux > /dev/null 2>&1; then
+    mkdir -p kvmha/uml
+    apt-get download -o APT::Sandbox::User=root user-mode-linux
+    dpkg-deb -x user-mode-linux_*.deb kvmha/uml
+    rm user-mode-linux_*.deb
+fi
 END
 """
 
 
 def customize_script() -> str:
-    """Return the script that sets the image up and unpacks the guest's kernel to /var/lib/kvmha/kernel in it."""
+    """Return the script that sets the image up and unpacks the guests' kernel and that of nodes to /var/lib/kvmha."""
     return CUSTOMIZE.format(disabled=" ".join(DISABLED), masked=" ".join(MASKED), password=HACLUSTER_PASSWORD)
 
 

@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from kvmha.host import Host
+from kvmha.lab import nodes
 from kvmha.lab.lab import Lab, find
-from kvmha.lab.plan import LabError, make_plan
+from kvmha.lab.plan import KERNELS, LabError, make_plan
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def traces(names):
 
 def test_two_labs_run_side_by_side_and_leave_no_trace(names):
     host = Host()
-    labs = [Lab(host, make_plan(name, nodes=2)) for name in names]
+    labs = [Lab(host, make_plan(name, nodes=2, kernel=kernel)) for name, kernel in zip(names, KERNELS)]
     for lab in labs:
         lab.up(silent, bare=True)
     # Both have the same addresses, each in namespaces of its own.
@@ -64,11 +65,14 @@ def test_two_labs_run_side_by_side_and_leave_no_trace(names):
     assert traces(names) == set()
 
 
-@pytest.mark.parametrize("seconds", [0.5, 2.0, 4.0])
-def test_down_removes_what_an_up_that_was_killed_has_made(names, checkout, seconds):
+@pytest.mark.parametrize(
+    ("kernel", "seconds"),
+    [("container", 0.5), ("container", 2.0), ("container", 4.0), ("uml", 1.0), ("uml", 5.0), ("uml", 15.0)],
+)
+def test_down_removes_what_an_up_that_was_killed_has_made(names, checkout, kernel, seconds):
     host = Host()
     pid, fd = host.stream(
-        sys.executable, "-m", "kvmha", "lab", "up", "--bare", "--nodes", "2", "--name", names[0],
+        sys.executable, "-m", "kvmha", "lab", "up", "--bare", "--nodes", "2", "--name", names[0], "--kernel", kernel,
         env={"PYTHONPATH": str(checkout)},
     )  # fmt: skip
     poll = select.poll()
@@ -81,6 +85,54 @@ def test_down_removes_what_an_up_that_was_killed_has_made(names, checkout, secon
     os.close(fd)
     Lab(host, make_plan(names[0])).down()
     assert traces(names) == set()
+
+
+def test_a_node_with_a_kernel_of_its_own_keeps_its_disk_and_loses_its_memory(names):
+    host = Host()
+    lab = Lab(host, make_plan(names[0], nodes=2, kernel="uml"))
+    lab.up(silent, bare=True)
+    other = lab.plan.node("n2").addresses[0]
+
+    def reaches():
+        return lab.run("n1", "ping", "-c", "1", "-W", "5", other, timeout=60, ok=None).rc == 0
+
+    assert reaches()
+    lab.cut("n2", 0)
+    assert not reaches()
+    lab.heal("n2")
+    assert reaches()
+    lab.run("n2", "sh", "-c", "echo kept > /root/disk && sync && echo lost > /run/memory", timeout=60)
+    assert lab.run("n2", "modprobe", "drbd", timeout=60).rc == 0
+    assert lab.run("n2", "test", "-c", "/dev/watchdog", timeout=60).rc == 0
+    lab.cut("n2", 1)
+    lab.power("n2", "off")
+    assert lab.leader("n2") is None
+    with pytest.raises(LabError, match="the node n2 has no power"):
+        lab.run("n2", "true", timeout=5)
+    lab.power("n2", "on")
+    lab.wait_booted("n2")
+    assert lab.run("n2", "cat", "/root/disk", timeout=60).out == "kept\n"
+    assert lab.run("n2", "cat", "/run/memory", timeout=60, ok=None).rc != 0
+    # A cable that was unplugged is unplugged after the boot as well.
+    assert reaches()
+    assert lab.run("n1", "ping", "-c", "1", "-W", "2", "n2-link1", timeout=60, ok=None).rc != 0
+
+
+def test_nothing_of_a_node_can_harm_the_machine_even_if_its_kernel_is_gone(names):
+    # Seen: processes whose kernel was killed ran on as root of the machine, and mounted what they had been about to.
+    host = Host()
+    lab = Lab(host, make_plan(names[0], nodes=2, kernel="uml"))
+    lab.up(silent, bare=True)
+    node = lab.plan.node("n1")
+    pids = [pid for pid in host.pids() if nodes.in_cgroup(host, node, pid) and host.exe(pid).endswith("linux.uml")]
+    assert pids
+    for pid in pids:
+        status = dict(line.split(":\t", 1) for line in host.read(f"/proc/{pid}/status").splitlines() if ":\t" in line)
+        # capability.h: 21 is CAP_SYS_ADMIN, 27 CAP_MKNOD, 22 CAP_SYS_BOOT, 18 CAP_SYS_CHROOT, 16 CAP_SYS_MODULE.
+        assert not any(int(status["CapBnd"], 16) >> number & 1 for number in (16, 18, 21, 22, 27)), status
+        for space in ("mnt", "pid", "uts", "ipc", "net"):
+            assert os.readlink(f"/proc/{pid}/ns/{space}") != os.readlink(f"/proc/self/ns/{space}")
+        assert sorted(os.listdir(f"/proc/{pid}/root/dev")) == ["net", "null"]
 
 
 def test_power_cut_and_heal_are_idempotent_and_a_node_without_power_says_so(names):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
+import zlib
 
 import pytest
 
 from kvmha.lab.guest import parse_answer
-from kvmha.lab.guest_service import CLIENTS, MIB, Memory, Service
+from kvmha.lab.guest_service import CLIENTS, MIB, RECORD, Disk, Memory, Service, record
 
 BOOT = "0d1f0c7e-3a8e-4a05-9d46-7a0bb3f6a2a1"
 
@@ -139,3 +140,36 @@ def test_dirtying_stops_and_gives_the_memory_back():
 @pytest.mark.parametrize("line", ["", "web1\n", "web1 boot=x answers=1 ticks=1 uptime=1.0 dirty=0/0", "error: no\n"])
 def test_a_line_that_is_not_whole_is_no_answer(line):
     assert parse_answer(line) is None
+
+
+def test_a_record_is_written_before_it_is_answered_for(service, client, tmp_path):
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(10 * RECORD))
+    service.disk = Disk(str(disk))
+    connection = client()
+    turn(service)
+    connection.recv(1000)
+    assert ask(service, connection, b"write 2 order1\n") == "wrote 2\n"
+    assert disk.read_bytes()[2 * RECORD : 3 * RECORD] == record(2, "order1")
+    assert disk.read_bytes()[: 2 * RECORD] == bytes(2 * RECORD)
+
+
+def test_the_sum_is_that_of_the_records_as_they_are_on_the_disk(service, client, tmp_path):
+    disk = tmp_path / "disk"
+    disk.write_bytes(b"".join(record(number, "a") for number in range(5)))
+    service.disk = Disk(str(disk))
+    connection = client()
+    turn(service)
+    connection.recv(1000)
+    expected = zlib.crc32(record(1, "a") + record(2, "a"))
+    assert ask(service, connection, b"sum 1 2\n") == f"sum 1 2 {expected:08x}\n"
+    disk.write_bytes(b"".join(record(number, "b") for number in range(5)))
+    assert f"{expected:08x}" not in ask(service, connection, b"sum 1 2\n")
+
+
+def test_a_guest_without_a_disk_says_so_and_promises_nothing(service, client, tmp_path):
+    service.disk = Disk(str(tmp_path / "nothing"))
+    connection = client()
+    turn(service)
+    connection.recv(1000)
+    assert ask(service, connection, b"write 0 a\n").startswith("error: [Errno 2]")

@@ -10,8 +10,8 @@ from kvmha.cluster import description
 from kvmha.host import Host
 from kvmha.lab.formation import describe
 from kvmha.lab.guest import domain_xml
-from kvmha.lab.lab import is_mount_point, why_no_commands, why_no_memory
 from kvmha.lab.layer import hosts_text
+from kvmha.lab.machine import is_mount_point, why_no_commands, why_no_memory
 from kvmha.lab.plan import LabError, make_plan, plan_from, why_not_name
 from kvmha.record import plain
 
@@ -32,6 +32,7 @@ def test_a_name_that_would_collide_or_escape_is_refused(name):
         pytest.param({"name": "../etc"}, "--name", id="name"),
         pytest.param({"name": "a", "nodes": 4}, "--nodes", id="nodes"),
         pytest.param({"name": "a", "suite": "sid"}, "--suite", id="suite"),
+        pytest.param({"name": "a", "kernel": "xen"}, "--kernel", id="kernel"),
     ],
 )
 def test_a_plan_that_cannot_be_names_the_option(options, field):
@@ -65,7 +66,7 @@ def test_guests_of_two_nodes_prefer_both_in_turn():
 
 
 def test_a_plan_survives_being_written_down():
-    plan = make_plan("a", nodes=2, suite="trixie", state="/somewhere")
+    plan = make_plan("a", nodes=2, suite="trixie", kernel="uml", state="/somewhere")
     assert plan_from(json.loads(json.dumps(plain(plan)))) == plan
 
 
@@ -81,6 +82,20 @@ def test_the_cluster_yaml_of_a_lab_is_read_without_a_complaint(nodes):
     assert [node.name for node in found.nodes] == [node.name for node in plan.nodes]
     assert [guest.prefers for guest in found.guests] == [guest.prefers for guest in plan.guests]
     assert [floating.ip for floating in found.floating_ips] == [plan.floating_ip]
+
+
+def test_a_plan_of_an_older_kvmha_is_one_of_containers():
+    values = plain(make_plan("a"))
+    del values["kernel"]
+    assert plan_from(values) == make_plan("a", kernel="container")
+
+
+@pytest.mark.parametrize("nodes", [2, 3])
+def test_nodes_with_kernels_of_their_own_share_the_guests_disk_between_two(nodes):
+    found = description.read(describe(make_plan("a", nodes=nodes, kernel="uml")), "lab")
+    (resource,) = found.drbd
+    assert resource.nodes == ("n1", "n2")
+    assert [(guest.disks, guest.nodes) for guest in found.guests] == [((resource.name,), ("n1", "n2"))]
 
 
 def test_nodes_know_each_other_by_the_addresses_of_link_0():

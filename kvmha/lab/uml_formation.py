@@ -1,0 +1,104 @@
+"""Make a cluster of nodes on User Mode Linux: the rendered files put in place, services started, the CIB loaded.
+
+The same cluster.yaml and the same templates as elsewhere, without pcs, whose many processes take minutes there.
+"""
+
+from __future__ import annotations
+
+import os
+
+from kvmha.cluster import node_files
+from kvmha.lab.plan import LabError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kvmha.cluster.fields import ClusterDescription
+    from kvmha.lab.image import Progress
+    from kvmha.lab.lab import Lab
+
+DISK = "/dev/mapper/data"
+"""What DRBD has below it: the data disk through the device mapper, so that a drill can make it fail."""
+
+UNIT = "kvmha-lab-disk.service"
+UNIT_TEXT = """\
+[Unit]
+Description=The data disk through the device mapper
+Before=corosync.service pacemaker.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'dmsetup create data --table "0 $(blockdev --getsz /dev/ubdb) linear /dev/ubdb 0"'
+[Install]
+WantedBy=multi-user.target
+"""
+
+PREPARE = f"""\
+set -e
+chown -R hacluster:haclient /etc/pacemaker
+chmod 750 /etc/pacemaker
+chmod 640 /etc/pacemaker/authkey
+systemctl daemon-reload
+# Without the scripts that `systemctl enable` runs.
+for unit in "$@"; do ln -sf "/lib/systemd/system/$unit" "/etc/systemd/system/multi-user.target.wants/$unit"; done
+ln -sf "../{UNIT}" "/etc/systemd/system/multi-user.target.wants/{UNIT}"
+systemctl start {UNIT}
+"""
+
+CONNECTED = 'until [ "$(drbdadm cstate "$1")" = Connected ]; do sleep 0.2; done'
+
+SERVICES = ("corosync.service", "pacemaker.service")
+TIMEOUT = 180.0
+
+
+def form(lab: Lab, description: ClusterDescription, files: dict[str, str], progress: Progress) -> None:
+    """Make the cluster of an empty lab, and hand it the configuration. Raises LabError, CommandError."""
+    names = [node.name for node in lab.plan.nodes]
+    keys = {f"/etc/{place}/authkey": os.urandom(128).hex() for place in ("corosync", "pacemaker")}
+    for name in names:
+        progress("cluster", f"configuring {name}")
+        lab.copy_in(name, "/etc/corosync/corosync.conf", files["corosync.conf"])
+        lab.copy_in(name, f"/etc/systemd/system/{UNIT}", UNIT_TEXT)
+        for path, key in keys.items():
+            lab.copy_in(name, path, key, mode=0o400)
+        for file in node_files.of(description):
+            # The rest is about services that a lab does not have.
+            if file.source.startswith("drbd/"):
+                lab.copy_in(name, file.path, files[file.source], mode=file.mode)
+        lab.run(name, "sh", "-c", PREPARE, "kvmha-lab", *SERVICES, timeout=TIMEOUT)
+    _make_replicas(lab, description, progress)
+    progress("cluster", "starting corosync and pacemaker")
+    for name in names:
+        lab.run(name, "systemctl", "start", "--no-block", *SERVICES, timeout=TIMEOUT)
+    _wait_online(lab, names)
+    progress("cluster", "loading the configuration")
+    lab.copy_in(names[0], "/root/kvmha-cluster/cib.xml", files["cib.xml"], mode=0o600)
+    load = ("cibadmin", "--replace", "--scope", "configuration", "--xml-file", "/root/kvmha-cluster/cib.xml")
+    lab.run(names[0], *load, timeout=TIMEOUT)
+
+
+def _make_replicas(lab: Lab, description: ClusterDescription, progress: Progress) -> None:
+    """Make the replicas of every DRBD resource and declare them alike, since all of them are empty."""
+    for resource in description.drbd:
+        progress("cluster", f"making the replicas of {resource.name}")
+        names = resource.nodes or tuple(node.name for node in lab.plan.nodes)
+        for name in names:
+            lab.run(name, "drbdadm", "create-md", "--force", resource.name, timeout=TIMEOUT)
+            lab.run(name, "drbdadm", "up", resource.name, timeout=TIMEOUT)
+        lab.run(names[0], "sh", "-c", CONNECTED, "kvmha-lab", resource.name, timeout=TIMEOUT)
+        # drbdsetup(8), "new-current-uuid": no resynchronization of disks that are known to be the same.
+        clear = ("drbdadm", "new-current-uuid", "--clear-bitmap", f"{resource.name}/0")
+        lab.run(names[0], *clear, timeout=TIMEOUT)
+        for name in names:
+            lab.run(name, "drbdadm", "down", resource.name, timeout=TIMEOUT)
+
+
+def _wait_online(lab: Lab, names: list[str]) -> None:
+    """Wait until Pacemaker has all nodes and a coordinator, without which it takes no configuration."""
+    until = lab.host.now() + TIMEOUT
+    while True:
+        done = lab.run(names[0], "crm_mon", "--one-shot", "--output-as=xml", timeout=30.0, ok=None)
+        if done.out.count('online="true"') == len(names) and '<current_dc present="true"' in done.out:
+            return
+        if lab.host.now() > until:
+            raise LabError(f"the nodes are up, but made no cluster within {TIMEOUT:.0f} s: {done.err.strip()}")
+        lab.host.sleep(1.0)

@@ -1,0 +1,53 @@
+"""What a node on User Mode Linux is started with."""
+
+from __future__ import annotations
+
+from kvmha.lab import uml
+from kvmha.lab.ground import Ground
+from kvmha.lab.guest import domain_xml
+from kvmha.lab.image import Image
+from kvmha.lab.plan import make_plan
+
+PLAN = make_plan("a", nodes=2, kernel="uml", state="/a folder, with: everything")
+
+
+def test_no_path_of_the_machine_reaches_the_kernels_command_line():
+    # A comma or a space in it would end the word.
+    assert not [word for word in uml.kernel_words(PLAN.nodes[0]) if "/a folder" in word]
+
+
+def test_every_interface_takes_segmented_frames():
+    interfaces = [word for word in uml.kernel_words(PLAN.nodes[1]) if word.startswith("vec")]
+    assert [word.partition(":")[0] for word in interfaces] == ["vec0", "vec1", "vec2"]
+    assert all(word.split(":", 1)[1].split(",")[3] == "gro=1" for word in interfaces)
+
+
+def test_two_nodes_share_no_hardware_address():
+    macs = [word.rpartition("mac=")[2] for node in PLAN.nodes for word in uml.kernel_words(node) if "mac=" in word]
+    assert len(macs) == len(set(macs)) == 6
+
+
+def test_a_suite_without_such_a_kernel_is_refused_by_name(tmp_path):
+    image = Image(suite="trixie", folder=str(tmp_path))
+    assert "trixie has no User Mode Linux" in uml.why_not(image)
+    (tmp_path / "uml").mkdir()
+    (tmp_path / "uml/linux.uml").write_text("")
+    assert uml.why_not(image) is None
+
+
+def test_the_first_program_has_the_nodes_addresses_and_its_root_the_right_order(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/busybox").write_bytes(b"busybox")
+    (tmp_path / "lib/modules").mkdir(parents=True)
+    ground = Ground(layers=("/upper", str(tmp_path), str(tmp_path)), kvm=False, kernel="/linux.uml")
+    content = uml._initrd(PLAN.nodes[1], ground).decode("latin-1")
+    assert "address add 10.77.0.12/24 dev br0" in content
+    assert "lowerdir=/layer0:/layer1:/layer2," in content
+    assert "echo n2 > /root/etc/hostname" in content
+
+
+def test_a_guest_on_a_block_device_keeps_nothing_in_a_cache():
+    # libvirt refuses to move a guest whose source might hold what the target does not see.
+    xml = domain_xml(PLAN.guests[0], suite="bookworm", kvm=False, disk="/dev/drbd0")
+    assert "<disk type='block' device='disk'><driver name='qemu' type='raw' cache='none'" in xml
+    assert "<source dev='/dev/drbd0'/>" in xml
