@@ -29,12 +29,28 @@ class OcfEnv(Record):
     """The cluster's name for this node, where Pacemaker passes it."""
     migrate_source: str = ""
     migrate_target: str = ""
+    meta: dict[str, str] = {}  # noqa: RUF012 (as above)
+    """All that Pacemaker tells of the call beside the instance attributes, by name: of a clone, of a notification."""
     exit_reason_prefix: str = "ocf-exit-reason:"
 
     @property
     def is_probe(self) -> bool:
         """Tell whether this is the question "is it here?" and not "is it well?"."""
         return self.action in ("monitor", "status") and not self.interval
+
+    @property
+    def is_plain_clone(self) -> bool:
+        """Tell whether this is an instance of a clone that is not promotable (Pacemaker before 2.1: master_max)."""
+        return "clone_max" in self.meta and not {"promoted_max", "master_max"} & self.meta.keys()
+
+    @property
+    def notification(self) -> str:
+        """What a notification is about: ``pre-start``, ``post-demote`` and so on; ``-`` for any other action."""
+        return f"{self.meta.get('notify_type', '')}-{self.meta.get('notify_operation', '')}"
+
+    def notified(self, what: str) -> tuple[str, ...]:
+        """Return the nodes of which a notification says something: ``promote``, ``stop``, ``active`` and so on."""
+        return tuple(self.meta.get(f"notify_{what}_uname", "").split())
 
     @classmethod
     def from_environ(cls, arguments: Sequence[str], environ: Mapping[str, str]) -> OcfEnv:
@@ -48,6 +64,7 @@ class OcfEnv(Record):
             for key, value in environ.items()
             if key.startswith(_PARAM) and not key.startswith((_META, f"{_PARAM}crm_"))
         }
+        meta = {key[len(_META) :]: value for key, value in environ.items() if key.startswith(_META)}
         timeout_ms = _number(environ.get(f"{_META}timeout"))
         return cls(
             action=arguments[0] if arguments else "",
@@ -59,6 +76,7 @@ class OcfEnv(Record):
             node=environ.get(f"{_META}on_node", ""),
             migrate_source=environ.get(f"{_META}migrate_source", ""),
             migrate_target=environ.get(f"{_META}migrate_target", ""),
+            meta=meta,
             exit_reason_prefix=environ.get("OCF_EXIT_REASON_PREFIX", "ocf-exit-reason:"),
         )
 

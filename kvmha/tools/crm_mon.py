@@ -26,6 +26,8 @@ class NodeStatus(Record):
     is_standby: bool
     is_guest: bool = False
     """A guest of the cluster that is a node itself (a Pacemaker Remote guest node)."""
+    attributes: dict[str, str] = {}  # noqa: RUF012 (a default that nobody changes: records are frozen)
+    """Its transient attributes, promotion scores among them."""
 
 
 class ResourceStatus(Record):
@@ -83,6 +85,12 @@ def parse(xml: str) -> ClusterStatus | None:
                 is_unclean=_yes(node, "unclean"),
                 is_standby=_yes(node, "standby"),
                 is_guest=bool(node.get("id_as_resource")),
+                attributes={
+                    attribute.get("name", ""): attribute.get("value", "")
+                    for told in root.iterfind("node_attributes/node")
+                    if told.get("name") == node.get("name")
+                    for attribute in told.findall("attribute")
+                },
             )
             for node in nodes.findall("node")
         ),

@@ -35,6 +35,7 @@ def test_a_monitor_of_pacemaker_is_read_whole():
         interval=10.0,
         timeout=30.0,
         node="n1",
+        meta={"interval": "10000", "timeout": "30000", "on_node": "n1", "name": "monitor"},
     )
     assert not env.is_probe
 
@@ -89,3 +90,32 @@ def test_a_parameter_whose_name_only_resembles_the_clusters_own_is_kept():
         ["monitor"], {"OCF_RESKEY_crmsh": "1", "OCF_RESKEY_CRM_meta_clone": "0", "OCF_RESKEY_": "x"}
     )
     assert env.params == {"crmsh": "1", "": "x"}
+
+
+def test_what_is_told_of_a_clone_and_of_a_notification_is_read():
+    env = OcfEnv.from_environ(
+        ["notify"],
+        {
+            "OCF_RESKEY_CRM_meta_clone_max": "2",
+            "OCF_RESKEY_CRM_meta_notify_type": "pre",
+            "OCF_RESKEY_CRM_meta_notify_operation": "promote",
+            "OCF_RESKEY_CRM_meta_notify_promote_uname": "n1 n2 ",
+        },
+    )
+    assert env.notification == "pre-promote"
+    assert (env.notified("promote"), env.notified("stop")) == (("n1", "n2"), ())
+    assert env.params == {}
+
+
+@pytest.mark.parametrize(
+    ("meta", "is_plain"),
+    [
+        pytest.param({}, False, id="by-hand"),
+        pytest.param({"clone_max": "2"}, True, id="plain"),
+        pytest.param({"clone_max": "2", "promoted_max": "1"}, False, id="promotable"),
+        pytest.param({"clone_max": "2", "master_max": "1"}, False, id="promotable-before-2.1"),
+    ],
+)
+def test_a_plain_clone_is_told_from_a_promotable_one(meta, is_plain):
+    environ = {f"OCF_RESKEY_CRM_meta_{name}": value for name, value in meta.items()}
+    assert OcfEnv.from_environ(["monitor"], environ).is_plain_clone is is_plain

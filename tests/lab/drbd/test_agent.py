@@ -1,0 +1,135 @@
+"""ocf:kvmha:DRBD by itself on real DRBD: ocf-tester, and what it says and does where something is in the way.
+
+It has a resource of its own, on files, beside the one that the cluster of these nodes manages.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from kvmha.host import Host
+
+AGENT = "/usr/lib/ocf/resource.d/kvmha/DRBD"
+NAME = "tested"
+DEVICE = "/dev/drbd19"
+MINUTE = 60.0
+
+CONFIGURATION = f"""\
+resource {NAME} {{
+    net {{ protocol C; ping-int 2; timeout 30; connect-int 2; }}
+    device {DEVICE}; disk /dev/loop19; meta-disk internal;
+    on n1 {{ address 10.77.1.11:7819; }}
+    on n2 {{ address 10.77.1.12:7819; }}
+}}
+"""
+SET_UP = f"""\
+set -e
+modprobe loop drbd
+modprobe drbd
+rm -f /var/tmp/{NAME}.img /var/lib/kvmha/drbd/{NAME}
+truncate -s 32M /var/tmp/{NAME}.img
+[ -b /dev/loop19 ] || mknod /dev/loop19 b 7 19
+losetup /dev/loop19 /var/tmp/{NAME}.img
+drbdadm create-md --force {NAME}
+# drbdadm gives each of its steps five seconds, which on a busy machine can be too few.
+for _ in 1 2 3 4 5; do drbdadm adjust {NAME} && break; done
+"""
+TEAR_DOWN = f"""\
+drbdsetup down {NAME}
+losetup --detach /dev/loop19
+rm -f /etc/drbd.d/{NAME}.res /var/tmp/{NAME}.img /var/lib/kvmha/drbd/{NAME} /run/kvmha/DRBD/{NAME}
+"""
+
+
+class Tested:
+    """The resource on both nodes, and the agent on the first."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.here, self.peer = (node.name for node in lab.plan.nodes[:2])
+
+    def sh(self, node, script, timeout=5 * MINUTE):
+        return self.lab.run(node, "sh", "-c", script, timeout=timeout, ok=None)
+
+    def agent(self, action, *, timeout=60, instance=f"drbd-{NAME}", **params):
+        """Run the agent as Pacemaker does; return its exit code and its exit reason."""
+        environ = {
+            "OCF_ROOT": "/usr/lib/ocf",
+            "OCF_RESOURCE_INSTANCE": instance,
+            "OCF_RESKEY_drbd_resource": NAME,
+            "OCF_RESKEY_CRM_meta_timeout": str(timeout * 1000),
+            "OCF_RESKEY_CRM_meta_interval": "10000" if action == "monitor" else "0",
+            "OCF_RESKEY_CRM_meta_on_node": self.here,
+            **{f"OCF_RESKEY_{name}": value for name, value in params.items()},
+        }
+        words = " ".join(f"{name}={shlex.quote(value)}" for name, value in environ.items())
+        done = self.sh(self.here, f"env {words} {AGENT} {action}")
+        return done.rc, done.err.rpartition("ocf-exit-reason:")[2].strip()
+
+
+@pytest.fixture
+def tested(uml_lab):
+    found = Tested(uml_lab)
+    for node in (found.here, found.peer):
+        uml_lab.copy_in(node, f"/etc/drbd.d/{NAME}.res", CONFIGURATION)
+        done = found.sh(node, SET_UP)
+        assert done.rc == 0, done.err
+    found.sh(found.here, f"until drbdadm cstate {NAME} | grep -q Connected; do sleep 1; done")
+    found.sh(found.here, "drbdsetup new-current-uuid --clear-bitmap 19")
+    yield found
+    for node in (found.here, found.peer):
+        found.sh(node, TEAR_DOWN)
+
+
+def test_ocf_tester_passes_on_a_real_device(tested):
+    tested.sh(tested.here, f"drbdsetup down {NAME}")
+    done = tested.sh(
+        tested.here, f"ocf-tester -v -n drbd-{NAME} -o drbd_resource={NAME} {AGENT} 2>&1", timeout=20 * MINUTE
+    )
+    assert done.rc == 0, done.out[-3000:]
+    assert f"{AGENT} passed all tests" in done.out
+
+
+def test_a_device_that_is_held_open_is_demoted_once_it_is_let_go(tested):
+    assert tested.agent("promote") == (0, "")
+    assert tested.agent("monitor") == (8, "")
+    tested.sh(tested.here, f"sleep 600 < {DEVICE} > /dev/null 2>&1 & echo $! > /run/holder")
+    begun = Host().now()
+    code, reason = tested.agent("demote", timeout=30)
+    assert code == 1
+    assert reason.startswith(f"{NAME} cannot be demoted: held open by sleep (pid ")
+    assert Host().now() - begun < 30 + MINUTE, "it ends by itself, before Pacemaker would kill it"
+    code, reason = tested.agent("stop", timeout=30)
+    assert (code, "held open by sleep" in reason) == (1, True)
+    tested.sh(tested.here, "kill $(cat /run/holder)")
+    assert tested.agent("demote") == (0, "")
+    assert tested.agent("monitor") == (0, "")
+
+
+def test_neither_monitor_nor_stop_needs_the_configuration(tested):
+    assert tested.agent("promote") == (0, "")
+    tested.sh(tested.here, f"mv /etc/drbd.d/{NAME}.res /etc/drbd.d/{NAME}.away")
+    assert tested.agent("monitor", instance="other") == (8, "")
+    assert tested.agent("stop") == (0, "")
+    assert tested.agent("monitor") == (7, "")
+    code, reason = tested.agent("start")
+    assert code == 5
+    assert f"configuration of {NAME}: drbdadm says: " in reason
+    tested.sh(tested.here, f"mv /etc/drbd.d/{NAME}.away /etc/drbd.d/{NAME}.res")
+
+
+def test_a_replica_that_came_up_alone_is_not_promoted_though_drbd_calls_it_current(tested):
+    assert tested.agent("monitor") == (0, "")
+    assert tested.agent("stop") == (0, "")
+    tested.sh(tested.peer, f"drbdsetup down {NAME}")
+    assert tested.agent("start", wfc_timeout="1") == (0, "")
+    assert "disk:UpToDate" in tested.sh(tested.here, f"drbdsetup events2 --now {NAME}").out
+    code, reason = tested.agent("monitor")
+    assert (code, "may hold newer data" in reason) == (190, True)
+    code, reason = tested.agent("promote")
+    assert (code, "may hold newer data" in reason) == (1, True)
+    tested.sh(tested.peer, f"drbdadm up {NAME}")
+    tested.sh(tested.here, f"until drbdadm cstate {NAME} | grep -q Connected; do sleep 1; done")
+    assert tested.agent("promote") == (0, "")
