@@ -1,0 +1,84 @@
+"""Two nodes on kernels of their own, with DRBD between them: made once for all drills, and removed at the end."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from kvmha.host import Host
+from kvmha.lab import image, uml
+from kvmha.lab.lab import Lab, find
+from kvmha.lab.plan import make_plan
+from tests.lab.drbd.pair import Pair
+
+LAB = pytest.StashKey()
+
+
+def pytest_collection_modifyitems(items):
+    """Mark everything in this folder. A node boots in half a minute, and a drill waits for several boots."""
+    here = os.path.dirname(__file__)
+    for item in items:
+        if str(item.path).startswith(here):
+            item.add_marker(pytest.mark.drbd)
+            item.add_marker(pytest.mark.timeout(3000))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Collect the nodes' logs at once after a failure."""
+    result = yield
+    report = result.get_result()
+    lab = item.session.stash.get(LAB, None)
+    if report.failed and lab is not None:
+        folder = f"{item.config.rootpath}/build/lab/{re.sub(r'[^A-Za-z0-9._-]+', '-', item.name)}"
+        lab.collect_logs(folder)
+        report.sections.append(("logs of all nodes", folder))
+
+
+@pytest.fixture(scope="session")
+def uml_lab(request):
+    """The lab of this session: a pair on User Mode Linux, with a guest on DRBD.
+
+    KVMHA_TEST_LAB names one that is up already, and stays so: making one takes longer than most drills.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("a lab needs root")
+    host = Host()
+    if name := os.environ.get("KVMHA_TEST_LAB"):
+        request.session.stash[LAB] = find(host, name)
+        yield request.session.stash[LAB]
+        return
+    suite = os.environ.get("KVMHA_TEST_SUITE", "bookworm")
+    if reason := uml.why_not(image.ensure(host, suite, lambda _phase, _text: None)):
+        pytest.skip(reason)
+    lab = Lab(host, make_plan(f"drbd-{os.getpid()}", nodes=2, suite=suite, kernel="uml"))
+    request.session.stash[LAB] = lab
+    try:
+        lab.up(lambda _phase, _text: None)
+        yield lab
+    finally:
+        lab.down()
+        del request.session.stash[LAB]
+
+
+@pytest.fixture
+def guests_pair(uml_lab):
+    """The pair with its guest running."""
+    pair = Pair(uml_lab, Host())
+    if not pair.is_well():
+        pair.restore()
+    pair.guest("Started")
+    return pair
+
+
+@pytest.fixture
+def pair(uml_lab):
+    """The pair, well, without the guest: in most drills a writer in the node takes its place, which boots sooner."""
+    pair = Pair(uml_lab, Host())
+    if pair.places("web1"):
+        pair.guest("Stopped")
+    if not pair.is_well():
+        pair.restore()
+    return pair

@@ -1,0 +1,148 @@
+"""Faults below and around a replicated disk, and what was acknowledged afterwards."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lab.drbd.pair import BROKEN_DISK, HOLDER, PRIMARY
+from tests.lab.drbd.test_power_cuts import move
+from tests.lab.drbd.writer import Writer, checksum
+
+REPLICATION_LINK = 1
+
+
+@pytest.fixture
+def written(pair):
+    """The pair, its two nodes, and a writer on the primary that has written for a while."""
+    here, there = pair.sides()
+    writer = Writer(pair, here, f"fault{pair.host.now():.0f}")
+    writer.write_at_least(50)
+    yield pair, here, there, writer
+    writer.close()
+
+
+def test_the_replication_link_is_cut_and_the_peer_is_kept_from_being_promoted(written):
+    pair, here, there, writer = written
+    pair.lab.cut(there, REPLICATION_LINK)
+    pair.wait("the connection is lost", lambda: pair.replica(here).connection != "Connected")
+    # Writes go on once the handler has forbidden the peer to be promoted.
+    writer.write_at_least(50)
+    assert pair.constraints() or not pair.ask(there, "true"), "nothing keeps the stale side from being promoted"
+    pair.lab.heal(there)
+    pair.wait("the pair is well again", pair.is_well)
+    writer.stop()
+    move(pair, here, there)
+    assert checksum(pair, there, writer.safe) == writer.expected()
+
+
+def test_a_stale_side_is_not_promoted_even_without_fencing_of_drbd(written):
+    """Without the handler nothing tells the stale side that it is stale but its own memory of the lost peer."""
+    pair, here, there, writer = written
+    for node in pair.nodes:
+        pair.run(node, "drbdsetup", "disk-options", "0", "--fencing=dont-care")
+    try:
+        pair.lab.cut(there, REPLICATION_LINK)
+        pair.wait("the connection is lost", lambda: pair.replica(here).connection != "Connected")
+        writer.write_at_least(50)
+        # Long enough for a monitor on the other side to have seen it.
+        pair.host.sleep(25)
+        pair.lab.power(here, "off")
+        writer.read(1.0)
+        pair.host.sleep(30)
+        assert pair.replica(there).role != "Primary", "old data was promoted"
+    finally:
+        pair.lab.heal(there)
+        pair.back(here)
+    pair.wait("the pair is well again", pair.is_well)
+    (primary,) = pair.primaries()
+    assert checksum(pair, primary, writer.safe) == writer.expected()
+
+
+def test_the_disk_below_the_primary_fails(written):
+    pair, here, there, writer = written
+    pair.run(here, "sh", "-c", BROKEN_DISK)
+    # DRBD detaches the disk, and goes on with that of the peer; the cluster may also move the primary side there.
+    pair.wait("the disk is detached", lambda: pair.replica(here).disk in ("Diskless", "Failed", ""))
+    writer.read(20.0)
+    writer.stop()
+    primary = pair.wait("a side is primary", pair.primaries)[0]
+    assert checksum(pair, primary, writer.safe) == writer.expected()
+    pair.restore()
+    move(pair, there, here) if pair.primaries() == (there,) else move(pair, here, there)
+    assert checksum(pair, pair.primaries()[0], writer.safe) == writer.expected()
+
+
+def test_the_source_of_a_full_resync_loses_its_power(written):
+    pair, here, there, writer = written
+    for node in pair.nodes:
+        pair.run(node, "drbdsetup", "disk-options", "0", "--c-plan-ahead=0", "--resync-rate=1M")
+    pair.run(there, "drbdadm", "invalidate", "web1")
+    pair.wait("a resync is under way", lambda: pair.replica(there).connection == "SyncTarget")
+    writer.write_at_least(50)
+    pair.lab.power(here, "off")
+    writer.read(1.0)
+    # The other side is inconsistent, and must stay what it is until its source is back.
+    pair.wait(f"{here} is fenced and back", lambda: pair.lab.leader(here) is not None)
+    assert pair.replica(there).role != "Primary", "half a resync was promoted"
+    pair.back(here)
+    for node in pair.nodes:
+        pair.wait("the replica is up", lambda at=node: pair.replica(at).connection)
+        pair.run(node, "drbdsetup", "disk-options", "0", "--c-plan-ahead=20", "--c-max-rate=100M")
+    pair.wait("the pair is well again", pair.is_well)
+    (primary,) = pair.primaries()
+    assert checksum(pair, primary, writer.safe) == writer.expected()
+
+
+def test_a_device_that_is_held_open_cannot_be_demoted_and_the_opener_is_named(written):
+    pair, here, there, writer = written
+    writer.stop()
+    hold = f"exec -a {HOLDER} sleep 3000 3<>/dev/drbd0"
+    pair.run(here, "setsid", "--fork", "bash", "-c", f"{hold} >/dev/null 2>&1 </dev/null &")
+    pair.run(here, "crm_resource", "--move", "--resource", PRIMARY, "--node", there)
+    try:
+        # The stop fails, and so the node is fenced: that is what a stop without proof is for.
+        pair.wait(f"{there} is primary", lambda: pair.primaries() == (there,))
+        assert checksum(pair, there, writer.safe) == writer.expected()
+    finally:
+        pair.run(there, "crm_resource", "--clear", "--resource", PRIMARY)
+    said = pair.run(there, "grep", "-h", "exit-reason", "/var/log/pacemaker/pacemaker.log", ok=None).out
+    assert HOLDER[:15] in said, f"nobody says who holds the device: {said[-1000:]}"
+    pair.back(here)
+    pair.wait("the pair is well again", pair.is_well)
+
+
+KILL = """\
+#!/bin/sh
+# Stands for the agent until its first start, which it kills at once when that begins to promote.
+real=/usr/lib/ocf/resource.d/kvmha/.DRBDPrimary
+if [ "$1" = start ] && mkdir /run/kvmha-killed-once 2> /dev/null; then
+    "$real" "$@" &
+    while kill -0 $! 2> /dev/null; do
+        if pgrep -P $! > /dev/null || grep -q ro:Primary /proc/drbd; then
+            kill -KILL $!
+            echo killed > /run/kvmha-killed-once/yes
+        fi
+    done
+    exit 1
+fi
+exec "$real" "$@"
+"""
+
+
+def test_an_agent_that_is_killed_while_it_promotes_leaves_nothing_half_done(written):
+    pair, here, there, writer = written
+    writer.stop()
+    folder = "/usr/lib/ocf/resource.d/kvmha"
+    pair.run(there, "mv", f"{folder}/DRBDPrimary", f"{folder}/.DRBDPrimary")
+    pair.lab.copy_in(there, f"{folder}/DRBDPrimary", KILL, mode=0o755)
+    try:
+        pair.lab.power(here, "off")
+        pair.wait("the promotion was killed", lambda: "killed" in pair.ask(there, "cat", "/run/kvmha-killed-once/yes"))
+        pair.wait("one side is primary", lambda: len(pair.places(PRIMARY)) == 1)
+    finally:
+        pair.run(there, "mv", f"{folder}/.DRBDPrimary", f"{folder}/DRBDPrimary")
+        pair.run(there, "rm", "-rf", "/run/kvmha-killed-once")
+    pair.back(here)
+    pair.restore()
+    (primary,) = pair.primaries()
+    assert checksum(pair, primary, writer.safe) == writer.expected()
