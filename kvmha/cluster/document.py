@@ -28,10 +28,11 @@ OPTION_NAME_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW
 class Field(Record):
     """One field: its name, what it means, what it takes.
 
-    The shape is ``value`` (text, given to ``parse``), ``values`` (a list of such), ``fields`` (one group of
-    the fields ``inner``), ``records`` (a list of such groups) or ``options`` (names with one value each,
-    which somebody else checks; those in ``taken`` are refused with the reason given there). A group becomes
-    a value of the class ``make``.
+    The shape is ``value`` (text, given to ``parse``), ``values`` (a list of such), ``flag`` (yes or no),
+    ``fields`` (one group of the fields ``inner``), ``records`` (a list of such groups; where ``may_be_one``, a
+    group by itself is a list of one) or ``options`` (names with one value each, which somebody else checks;
+    those in ``taken`` are refused with the reason given there). A group becomes a value of the class ``make``;
+    one that is left out has the defaults of its fields, or is None where it is ``optional``.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Field(Record):
     inner: tuple[Field, ...] = ()
     make: type[Record] = Record
     taken: tuple[tuple[str, str], ...] = ()
+    may_be_one: bool = False
+    optional: bool = False
 
 
 class Mistake(Record):
@@ -67,10 +70,22 @@ class Reader:
     def __init__(self) -> None:
         self.mistakes: list[Mistake] = []
         self._lines: dict[str, int] = {}
+        self._alone: list[str] = []
 
     def report(self, place: str, said: str) -> None:
         """Add a mistake at a place that was walked over, as ``guests[0].prefers``."""
-        self.mistakes.append(Mistake(line=self._lines[place], place=place, said=said))
+        for alone in self._alone:
+            # A group that stands for a list of one is called as it is written, without a number.
+            if place.startswith(f"{alone}[0]"):
+                place = alone + place[len(alone) + len("[0]") :]
+        self.mistakes.append(Mistake(line=self._line(place), place=place, said=said))
+
+    def _line(self, place: str) -> int:
+        """Return the line of a place, or of what it would stand in if it were there."""
+        inside = place
+        while inside not in self._lines:
+            inside = inside[: max(inside.rfind("."), inside.rfind("["), 0)]
+        return self._lines[inside]
 
     def group(self, node: yaml.Node, fields: tuple[Field, ...], place: str) -> dict[str, Any]:
         """Return the values of a group of fields by name, defaults filled in."""
@@ -91,8 +106,8 @@ class Reader:
             elif field.required:
                 self._lines[inside] = self._lines[place]
                 self.report(inside, f"missing; expected {field.expects}")
-            elif field.shape == "fields":
-                values[field.name] = {each.name: each.default for each in field.inner}
+            elif field.shape == "fields" and not field.optional:
+                values[field.name] = defaults(field.inner)
             else:
                 values[field.name] = field.default
         return values
@@ -120,12 +135,17 @@ class Reader:
         """Return one field's value. Raises ValueError with what is wrong about it as a whole."""
         if field.shape == "value":
             return self._value(node, field)
+        if field.shape == "flag":
+            return _flag(node)
         if field.shape == "fields":
             return self.group(node, field.inner, place)
         if field.shape == "options":
             return self._options(node, field, place)
         if node.tag == NULL:
             return ()
+        if field.may_be_one and isinstance(node, yaml.MappingNode):
+            self._alone.append(place)
+            return (self.group(node, field.inner, place),)
         if not isinstance(node, yaml.SequenceNode):
             raise ValueError(_shown(node))
         if field.shape == "records":
@@ -184,11 +204,19 @@ class Reader:
         self._lines.setdefault(place, _line(node))
 
 
+def defaults(fields: tuple[Field, ...]) -> dict[str, Any]:
+    """Return the values of a group that is left out."""
+    return {
+        field.name: defaults(field.inner) if field.shape == "fields" and not field.optional else field.default
+        for field in fields
+    }
+
+
 def build(values: dict[str, Any], fields: tuple[Field, ...], make: type[Record]) -> Any:
     """Turn the dicts of a document without mistakes into the records that the table names."""
     built = dict(values)
     for field in fields:
-        if field.shape == "fields":
+        if field.shape == "fields" and values[field.name] is not None:
             built[field.name] = build(values[field.name], field.inner, field.make)
         elif field.shape == "records":
             built[field.name] = tuple(build(item, field.inner, field.make) for item in values[field.name])
@@ -210,6 +238,15 @@ def _text(node: yaml.Node) -> str:
         raise ValueError(_shown(node))
     text: str = node.value
     return text
+
+
+def _flag(node: yaml.Node) -> bool:
+    """Return what YAML takes for yes or no. Raises ValueError for everything else."""
+    if not isinstance(node, yaml.ScalarNode) or node.tag == NULL:
+        raise ValueError(_shown(node))
+    if node.tag != BOOL:
+        raise ValueError(f'"{_clip(node.value)}" does not fit')
+    return node.value.lower() in TRUE_WORDS
 
 
 def _shown(node: yaml.Node) -> str:

@@ -1,119 +1,142 @@
 """A description of a cluster turned into the files that make it, by the templates in cluster-templates.
 
 Invariant: whatever a shell script says with ``{{ value }}`` reaches its command as one word and never as
-shell text, because the environment quotes it; a template cannot forget to.
+shell text, and what cib.xml says is escaped, because the environment sees to it; a template cannot forget to.
 """
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import os
-import shlex
+import re
 import sys
 import sysconfig
 
 import jinja2
 
-from kvmha.cluster.description import TEMPLATES, fence_device
+from kvmha.cluster import configuration, node_files, quoting
+from kvmha.cluster.configuration.settings import msgwait
+from kvmha.cluster.contradictions.membership import SIZES
+from kvmha.cluster.description import template
+from kvmha.cluster.surroundings import certificate_names, firewall, migration_names
 from kvmha.errors import UserError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kvmha.cluster.fields import ClusterDescription
-    from kvmha.host import Host
 
-MODES = {"corosync.conf": 0o644, "cib.sh": 0o700, "pcs.sh": 0o755}
-"""What is rendered, and who may read it: cib.sh holds the passwords of the fence devices."""
+FLAVOURS = {
+    "pcs": ("pcs.sh", "cib.sh"),
+    "crmsh": ("crmsh.sh", "cib.crm"),
+    "cib": ("load.sh",),
+}
+"""The tools that can hand the configuration to a cluster, and the files that are for each of them alone."""
 
-MANIFEST = "SHA256SUMS"
-"""Names and digests of a rendering, as sha256sum writes them; by it a later one knows what it may replace."""
+ALWAYS = ("README.md", "cib.xml", "corosync.conf", "hosts", "node.sh", "libvirt/setup.sh")
 
-DRAFT = ".rendering"
-"""Where the files lie inside their folder until all of them are written."""
+SECRET = ("cib.xml", "cib.crm", "cib.sh")
+"""These hold the passwords of the fence devices."""
 
 
-def render(description: ClusterDescription) -> dict[str, str]:
+def render(description: ClusterDescription, flavour: str = "pcs") -> dict[str, str]:
     """Return each file's text by its name. Raises UserError where the templates are not installed."""
-    templates = jinja2.FileSystemLoader(_templates())
-    folder = TEMPLATES[len(description.nodes)]
-    return {name: _template(templates, folder, name).render(_words(description)) for name in MODES}
+    templates = Templates(description)
+    names = [*ALWAYS, *FLAVOURS[flavour]]
+    if description.migration.transport == "tls":
+        names.append("libvirt/certificates.sh")
+    if description.sbd and description.sbd.devices:
+        names.append("sbd/create.sh")
+    files = {name: templates.text(name, flavour=flavour) for name in names}
+    for file in node_files.of(description):
+        files[file.source] = templates.text(file.template, **file.words)
+    return files
 
 
-def write(host: Host, folder: str, files: dict[str, str]) -> None:
-    """Put rendered files into a folder that is new, empty, or holds an unchanged former rendering.
-
-    Raises UserError for any other folder, and where writing fails; what was there before is then there still.
-    """
-    folder = folder.rstrip("/") or "/"
-    _refuse_foreign(host, folder)
-    sums = "".join(f"{_digest(text)}  {name}\n" for name, text in sorted(files.items()))
-    wanted = {**files, MANIFEST: sums}
-    made = not host.exists(folder)
-    # A draft on the same disk first: once it is complete, only renames remain, and a full disk stops none.
-    draft = f"{folder}/{DRAFT}"
-    try:
-        for name, text in wanted.items():
-            host.write(f"{draft}/{name}", text, MODES.get(name, 0o644))
-        for name in wanted:
-            os.replace(f"{draft}/{name}", f"{folder}/{name}")
-        os.rmdir(draft)
-    except OSError as error:
-        for name in host.names(draft):
-            host.remove(f"{draft}/{name}")
-        for path in (draft, folder) if made else (draft,):
-            if host.exists(path):
-                os.rmdir(path)
-        said = f"cannot write {folder}: {error.strerror}"
-        raise UserError(f"{said}; give --out a folder that can be written") from error
+def cib_xml(description: ClusterDescription) -> str:
+    """Return the whole wanted CIB, without a status."""
+    return Templates(description).text("cib.xml")
 
 
-def _refuse_foreign(host: Host, folder: str) -> None:
-    """Raise UserError unless a folder is absent, empty, or holds a rendering that nobody changed."""
-    if host.exists(folder) and not os.path.isdir(folder):
-        raise UserError(f"{folder} is a file; give --out a folder that is new or empty")
-    names = host.names(folder)
-    if not names:
-        return
-    if MANIFEST not in names or not {*names} <= {*MODES, MANIFEST}:
-        foreign = next(name for name in names if name not in MODES or MANIFEST not in names)
-        said = f"{folder} holds {foreign}, which is no former rendering"
-        raise UserError(f"{said}; give --out a folder that is new or empty")
-    lines = host.read(f"{folder}/{MANIFEST}").splitlines()
-    sums = dict(line.split("  ", 1)[::-1] for line in lines if "  " in line)
-    for name in names:
-        if name != MANIFEST and sums.get(name) != _digest(host.read(f"{folder}/{name}")):
-            said = f"{folder}/{name} was changed after it was rendered"
-            raise UserError(f"{said}; move the folder away, or give --out another one")
+def corosync_conf(description: ClusterDescription) -> str:
+    """Return the wanted corosync.conf."""
+    return Templates(description).text("corosync.conf")
 
 
-def _template(templates: jinja2.BaseLoader, folder: str, name: str) -> jinja2.Template:
+def mode_of(name: str) -> int:
+    """Return the permissions of a rendered file."""
+    if name in SECRET:
+        return 0o700 if name.endswith(".sh") else 0o600
+    return 0o755 if name.endswith(".sh") or name.startswith("probes/") else 0o644
+
+
+EMPTY_LINES = re.compile(r"\n{3,}")
+
+
+class Templates:
+    """The templates that suit one cluster, and what they are given."""
+
+    def __init__(self, description: ClusterDescription) -> None:
+        # A pair with a second site is a pair all the same; what several have in common is in shared.
+        self._chain = dict.fromkeys((template(description), *_by_size(description), "shared"))
+        self._words = _words(description)
+
+    def text(self, name: str, **more: object) -> str:
+        """Return what a template makes of the cluster. Raises UserError if there is no such template."""
+        # A file without the suffix is the same for every cluster.
+        places = [f"{folder}/{name}.j2" for folder in self._chain] + [f"shared/{name}"]
+        found = _environment(os.path.splitext(name)[1]).select_template(places)
+        # What a template leaves out may leave the empty lines before and after it behind.
+        return EMPTY_LINES.sub("\n\n", found.render({**self._words, **more}))
+
+
+@functools.cache
+def _environment(suffix: str) -> jinja2.Environment:
+    """Return what reads the templates of files with this suffix."""
     environment = jinja2.Environment(
-        loader=templates,
+        loader=jinja2.FileSystemLoader(_folder()),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,
-        finalize=_quoted if name.endswith(".sh") else None,
+        autoescape=suffix == ".xml",
+        finalize=quoting.shell_word if suffix == ".sh" else None,
     )
-    environment.filters["fence_device"] = fence_device
-    return environment.get_template(f"{folder}/{name}.j2")
+    environment.filters.update(quoting.FILTERS)
+    return environment
+
+
+def _by_size(description: ClusterDescription) -> tuple[str, ...]:
+    size = SIZES[len(description.nodes)]
+    return (f"{size}-qdevice", size) if description.quorum.device and len(description.nodes) == 2 else (size,)
 
 
 def _words(description: ClusterDescription) -> dict[str, object]:
-    """Return what templates may name: the fields of the description, as they are called in cluster.yaml."""
-    return {name: getattr(description, name) for name in description._fields}
+    """Return what templates may name: the fields as they are called in cluster.yaml, and what follows from them."""
+    members, tcp_ports, udp_ports = firewall(description)
+    timing = description.timing
+    knet = (("ping_interval", timing.knet_ping_interval), ("ping_timeout", timing.knet_ping_timeout),
+            ("pong_count", timing.knet_pong_count))  # fmt: skip
+    totem = (("token", timing.token), ("token_coefficient", 0), ("consensus", timing.consensus), ("join", timing.join))
+    wait = description.quorum.wait_for_all
+    return {
+        **{name: getattr(description, name) for name in description._fields},
+        "configuration": configuration.of(description),
+        "node_files": node_files.of(description),
+        "template": template(description),
+        "link_options": knet,
+        "totem_options": [(name, value) for name, value in totem if value is not None],
+        # pcs gives two nodes two_node by itself, which implies wait_for_all (votequorum(5)).
+        "quorum_options": [] if wait is None or len(description.nodes) == 2 else [("wait_for_all", int(wait))],
+        "msgwait": msgwait(description.sbd) if description.sbd else None,
+        "members": members,
+        "tcp_ports": tcp_ports,
+        "udp_ports": udp_ports,
+        "migration_names": migration_names(description),
+        "certificate_names": certificate_names(description),
+    }
 
 
-def _quoted(value: object) -> str:
-    return shlex.quote(str(value))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _templates() -> str:
+def _folder() -> str:
     """Return the folder of templates: that of the checkout, else where pip or the system's package put it."""
     checkout = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     # Debian's pip installs below /usr/local, which sysconfig knows and sys.prefix does not.

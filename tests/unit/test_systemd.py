@@ -13,7 +13,7 @@ BUSY_WITH_GUESTS = {"libvirtd", "virtqemud", "virtlogd", "virtlockd"}
 
 @pytest.fixture
 def after(checkout: Path) -> set[str]:
-    lines = (checkout / "packaging/systemd/kvmha.conf").read_text(encoding="utf-8").splitlines()
+    lines = (checkout / "cluster-templates/shared/systemd/pacemaker.conf").read_text(encoding="utf-8").splitlines()
     return {unit for line in lines if line.startswith("After=") for unit in line[len("After=") :].split()}
 
 

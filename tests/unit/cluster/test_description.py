@@ -39,6 +39,9 @@ floating_ips:
 """
 
 
+NAMES = ", ".join(field.name for field in fields.CLUSTER)
+
+
 def mistakes(text: str) -> list[str]:
     """Return the lines that a text is refused with."""
     with pytest.raises(DescriptionError) as refused:
@@ -61,15 +64,18 @@ def test_a_good_file_is_read_into_records():
 
 
 def test_options_keep_their_text_and_booleans_become_true_or_false():
-    options = description.read(GOOD, "cluster.yaml").nodes[0].fencing.options
+    options = description.read(GOOD, "cluster.yaml").nodes[0].fencing[0].options
     assert options == {"ip": "10.77.9.11", "password": "0123", "lanplus": "true"}
 
 
 def test_what_is_left_out_has_its_default():
     text = changed("timing: {token: 3000}\n", "")
     read = description.read(text[: text.index("guests:")] + "guests:\n", "cluster.yaml")
-    assert read.timing.token == fields.TOKEN_MS
-    assert (read.guests, read.floating_ips, read.nodes[1].fencing.options) == ((), (), {})
+    assert (read.timing.token, read.timing.consensus) == (1300, 1560)
+    assert (read.timing.knet_ping_interval, read.timing.knet_ping_timeout, read.timing.knet_pong_count) == (260, 520, 2)
+    assert (read.guests, read.floating_ips, read.nodes[1].fencing[0].options) == ((), (), {})
+    assert (read.sbd, read.booth, read.quorum.device, read.migration.transport) == (None, None, None, "tls")
+    assert (read.replication.fencing, read.hosts.firewall) == ("resource-and-stonith", True)
 
 
 @pytest.mark.parametrize(
@@ -95,13 +101,14 @@ def test_what_is_left_out_has_its_default():
                      "14: timings: unknown field; did you mean timing?",
                      id="the nearest known field is suggested for an unknown one"),
         pytest.param("timing: {token: 3000}", "xyz: 1",
-                     "14: xyz: unknown field; expected one of cluster, nodes, timing, guests, floating_ips",
+                     f"14: xyz: unknown field; expected one of {NAMES}",
                      id="an unknown field that is near to none gets them all"),
         pytest.param("timing: {token: 3000}", "cluster: again",
                      "14: cluster: given a second time; the first is in line 1",
                      id="a field given twice is refused at the second place"),
         pytest.param("timing: {token: 3000}", "timing: 3000",
-                     '14: timing: "3000" is a single value; expected the fields token',
+                     '14: timing: "3000" is a single value; expected the fields token, consensus, join, '
+                     "knet_ping_interval, knet_ping_timeout, knet_pong_count, fencing_delay",
                      id="a value in place of a group is refused"),
         pytest.param("timing: {token: 3000}", "timing: {token: 3s}",
                      '14: timing.token: "3s" does not fit; expected milliseconds from 500 to 60000',
@@ -219,7 +226,10 @@ def test_what_is_left_out_has_its_default():
                      id="an interface's name that the kernel would refuse is refused"),
         pytest.param("guests:\n", "guests:\n  - web0\n",
                      '16: guests[0]: "web0" is a single value; '
-                     "expected the fields name, config, prefers, options",
+                     "expected the fields name, config, memory, vcpu, priority, prefers, nodes, apart_from, "
+                     "never_with, "
+                     "disks, migrate, downtime_limit, recovery_limit, boot_time, shutdown_time, dirty_rate, service, "
+                     "ticket, options",
                      id="a guest that is only a name is refused"),
     ],
 )  # fmt: skip
@@ -251,7 +261,7 @@ def test_a_number_of_nodes_without_templates_is_refused(count: int):
         pytest.param("", "1: empty; expected at least the fields cluster, nodes",
                      id="an empty file is refused"),
         pytest.param("- a\n",
-                     "1: this is a list; expected the fields cluster, nodes, timing, guests, floating_ips",
+                     f"1: this is a list; expected the fields {NAMES}",
                      id="a file that is a list is refused"),
         pytest.param("cluster: demo\n\tnodes: x\n",
                      "2: no YAML: found character '\\t' that cannot start any token",
@@ -289,8 +299,90 @@ def test_a_record_has_the_fields_of_its_table(table, make):
     assert all(field.help.endswith(".") for field in table)
 
 
-def test_the_example_shows_every_field(checkout):
-    text = (checkout / "cluster-templates/three-node/cluster.yaml").read_text()
+def test_the_examples_together_show_every_field(checkout):
+    texts = [(checkout / f"cluster-templates/{name}/cluster.yaml").read_text() for name in description.TEMPLATES]
     names = {field.name for table, _ in rows(fields.CLUSTER, fields.ClusterDescription) for field in table}
-    assert {name for name in names if f"{name}:" not in text} == set()
-    description.read(text, "cluster.yaml")
+    assert {name for name in names if not any(f"{name}:" in text for text in texts)} == set()
+
+
+@pytest.mark.parametrize("name", description.TEMPLATES)
+def test_each_example_is_made_by_the_templates_in_its_folder(checkout, name):
+    read = description.load(Host(), str(checkout / f"cluster-templates/{name}/cluster.yaml"))
+    assert description.template(read) == name
+
+
+def test_two_nodes_have_nobody_to_agree_with_and_take_less_time_for_it():
+    pair = GOOD[: GOOD.index("  - name: n3")] + "timing: {token: 4000}\n"
+    times = description.read(pair, "cluster.yaml").timing
+    assert (times.token, times.consensus, times.knet_ping_interval, times.knet_ping_timeout) == (4000, 1200, 800, 1600)
+
+
+def test_a_field_that_is_yes_or_no_is_read_as_that_and_nothing_else():
+    text = changed("timing: {token: 3000}", "hosts: {firewall: no}")
+    assert description.read(text, "cluster.yaml").hosts.firewall is False
+    assert mistakes(changed("timing: {token: 3000}", 'hosts: {firewall: "no"}')) == [
+        'cluster.yaml:14: hosts.firewall: "no" does not fit; expected yes or no, without quotes'
+    ]
+    assert mistakes(changed("timing: {token: 3000}", "hosts: {firewall: [no]}")) == [
+        "cluster.yaml:14: hosts.firewall: this is a list; expected yes or no, without quotes"
+    ]
+
+
+def test_a_fence_device_by_itself_is_a_list_of_one():
+    levels = """fencing:
+      - {agent: fence_ipmilan}
+      - {agent: fence_apc, level: 2, name: pdu-n2}
+"""
+    read = description.read(GOOD.replace("fencing: {agent: fence_ipmilan}\n", levels, 1), "cluster.yaml")
+    assert [(device.id, device.node, device.level) for device in description.fence_devices(read)] == [
+        ("fence-n1", "n1", 1), ("fence-n2", "n2", 1), ("pdu-n2", "n2", 2), ("fence-n3", "n3", 1),
+    ]  # fmt: skip
+    wrong = GOOD.replace("fencing: {agent: fence_ipmilan}\n", "fencing: {agent: x, level: 0}\n", 1)
+    assert [line.split(": ")[1] for line in mistakes(wrong)] == ["nodes[1].fencing.agent", "nodes[1].fencing.level"]
+
+
+TWENTY = """\
+cluster: my cluster
+nodes:
+  - name: 10.0.0.1
+    addresses: [10.77.0.11, 10.77.1.300]
+    fencing: {agent: ipmilan, level: 10}
+  - name: n2
+    addresses: [10.77.0.12, 10.77.1.12]
+    fencing: {agent: fence_ipmilan, options: {pcmk_host_list: n2}}
+    memory: 64G
+quorum:
+  device: {host: "no host!", algorithm: half}
+timing: {token: 3s}
+network: {link_mode: fast}
+sbd: {devices: [sda], watchdog_timeout: 1}
+migration: {bandwith: 100}
+drbd:
+  - {name: web1, minor: first, disk: vg0/web1, port: 77880}
+guests:
+  - name: web1
+    config: web1.xml
+    disks: [web2]
+    prefers: n9
+    service: {probe: "udp://10.0.0.1:53"}
+floating_ips:
+  - {name: vip, ip: 10.77.0.100/24, cidr_netmask: 24, nic: br0, follows: web9}
+"""
+
+
+def test_twenty_wrong_fields_are_named_at_once_each_with_line_and_what_would_be_right():
+    found = mistakes(TWENTY)
+    assert [line.split(": ")[:2] for line in found] == [
+        [f"cluster.yaml:{line}", place] for line, place in (
+            (1, "cluster"), (3, "nodes[0].name"), (4, "nodes[0].addresses[1]"), (5, "nodes[0].fencing.agent"),
+            (5, "nodes[0].fencing.level"), (8, "nodes[1].fencing.options.pcmk_host_list"), (9, "nodes[1].memory"),
+            (11, "quorum.device.host"), (11, "quorum.device.algorithm"), (12, "timing.token"),
+            (13, "network.link_mode"), (14, "sbd.devices[0]"), (14, "sbd.watchdog_timeout"), (15, "migration.bandwith"),
+            (17, "drbd[0].minor"), (17, "drbd[0].disk"), (17, "drbd[0].port"), (20, "guests[0].config"),
+            (21, "guests[0].disks[0]"), (22, "guests[0].prefers"), (23, "guests[0].service.probe"),
+            (25, "floating_ips[0].ip"), (25, "floating_ips[0].follows"),
+        )
+    ]  # fmt: skip
+    assert [line for line in found if "; expected " not in line and "; did you mean" not in line] == [
+        "cluster.yaml:8: nodes[1].fencing.options.pcmk_host_list: is set from the node's name; leave it out"
+    ]

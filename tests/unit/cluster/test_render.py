@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kvmha.cli.main import main
-from kvmha.cluster import description, render
+from kvmha.cluster import description, folder, render
 from kvmha.host import CommandFailed, Completed, Host
 
 # A NUL ends each argument and a record separator each call, for no argument holds these.
@@ -27,12 +27,35 @@ esac
 NASTY = 'it\'s "a" $(reboot) `reboot` $HOME; \\ * # & | é'
 
 
+EXAMPLE = """\
+cluster: demo
+nodes:
+  - name: n1
+    addresses: [10.77.0.11, 10.77.1.11]
+    fencing: {agent: fence_ipmilan, options: {ip: 10.77.9.11, username: kvmha, password: kvmha}}
+  - name: n2
+    addresses: [10.77.0.12, 10.77.1.12]
+    fencing: {agent: fence_ipmilan, options: {ip: 10.77.9.12, username: kvmha, password: kvmha}}
+  - name: n3
+    addresses: [10.77.0.13, 10.77.1.13]
+    fencing: {agent: fence_ipmilan, options: {ip: 10.77.9.13, username: kvmha, password: kvmha}}
+guests:
+  - {name: web1, config: /etc/kvmha/guests/web1.xml, prefers: n1, options: {migration_transport: tcp}}
+  - {name: web2, config: /etc/kvmha/guests/web2.xml, prefers: n2}
+  - {name: db1, config: /etc/kvmha/guests/db1.xml, prefers: n3}
+floating_ips:
+  - {name: vip, ip: 10.77.0.100, cidr_netmask: 24, nic: br0, prefers: n1}
+  - {name: vip-db1, ip: 10.77.0.101, cidr_netmask: 24, nic: br0, follows: db1}
+"""
+
+
 class Shell:
     """A folder with rendered files, and a shell whose pcs and id are ours."""
 
     def __init__(self, folder: Path, files: dict[str, str]) -> None:
         self.folder = folder
         for name, text in files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(text)
         (folder / "bin").mkdir()
         for name, text in {"pcs": PCS, "id": "#!/bin/sh\necho ${AS:-0}\n"}.items():
@@ -60,9 +83,9 @@ class Shell:
 
 
 @pytest.fixture
-def example(checkout) -> str:
-    """Return the three-node example."""
-    return (checkout / "cluster-templates/three-node/cluster.yaml").read_text()
+def example() -> str:
+    """Return a cluster of three nodes with little in it."""
+    return EXAMPLE
 
 
 @pytest.fixture
@@ -92,7 +115,10 @@ def test_pcs_is_called_in_the_order_that_makes_a_cluster(shell, example):
     assert first(there.calls(), "cluster", "setup")[2:] == [
         "demo", "n1", "addr=10.77.0.11", "addr=10.77.1.11", "n2", "addr=10.77.0.12", "addr=10.77.1.12",
         "n3", "addr=10.77.0.13", "addr=10.77.1.13",
-        "transport", "knet", "link_mode=passive", "totem", "token=3000", "token_coefficient=0",
+        "transport", "knet", "link_mode=passive",
+        "link", "linknumber=0", "ping_interval=260", "ping_timeout=520", "pong_count=2",
+        "link", "linknumber=1", "ping_interval=260", "ping_timeout=520", "pong_count=2",
+        "crypto", "cipher=aes256", "hash=sha256", "totem", "token=1300", "token_coefficient=0", "consensus=1560",
     ]  # fmt: skip
     before = first(there.calls(), "cluster", "cib")[2]
     assert first(there.calls(), "cluster", "cib-push")[3] == f"diff-against={before}"
@@ -158,7 +184,8 @@ def test_each_node_has_a_fence_device_that_runs_elsewhere(shell, example):
     for node in ("n1", "n2", "n3"):
         device = first(calls, "stonith", "create", f"fence-{node}")
         assert device[3:5] == ["fence_ipmilan", f"pcmk_host_list={node}"]
-        assert ["constraint", "location", f"fence-{node}", "avoids", node] in calls
+        assert ["constraint", "location", "add", f"fence-{node}-not-on-{node}", f"fence-{node}", node,
+                "--", "-INFINITY"] in calls  # fmt: skip
     assert "stonith-enabled=true" in first(calls, "property", "set")
 
 
@@ -167,31 +194,31 @@ def test_a_guest_may_migrate_and_prefers_its_node_less_than_it_likes_to_stay(she
     assert first(calls, "resource", "create", "web1") == [
         "resource", "create", "web1", "ocf:kvmha:VirtualDomain", "config=/etc/kvmha/guests/web1.xml",
         "migration_transport=tcp", "op", "start", "timeout=90s", "op", "stop", "timeout=90s",
-        "op", "monitor", "interval=10s", "timeout=30s", "op", "migrate_to", "timeout=120s",
-        "op", "migrate_from", "timeout=60s", "meta", "allow-migrate=true",
+        "op", "migrate_to", "timeout=120s", "op", "migrate_from", "timeout=60s",
+        "op", "monitor", "interval=10s", "timeout=30s", "meta", "allow-migrate=true", "priority=1",
+        "--no-default-ops",
     ]  # fmt: skip
-    preference = next(call[-1] for call in calls if call[:3] == ["constraint", "location", "web1"])
     defaults = dict(word.split("=") for word in first(calls, "resource", "defaults", "update")[3:])
-    assert preference == "n1=100"
+    assert first(calls, "constraint", "location", "add", "web1-prefers-n1")[4:] == ["web1", "n1", "100"]
     assert int(defaults["resource-stickiness"]) > 100
 
 
 def test_an_address_follows_its_guest(shell, example):
     calls = shell(example).cib_calls()
-    assert ["constraint", "colocation", "add", "vip-db1", "with", "db1"] in calls
-    assert ["constraint", "order", "start", "db1", "then", "start", "vip-db1"] in calls
+    assert ["constraint", "colocation", "add", "vip-db1", "with", "db1", "INFINITY", "id=vip-db1-with-db1"] in calls
+    assert ["constraint", "order", "start", "db1", "then", "start", "vip-db1", "id=db1-then-vip-db1"] in calls
 
 
 def test_what_the_cib_has_already_is_left_as_it_is(shell, example):
     calls = shell(example).cib_calls('<cib><primitive class="ocf" id="web1"/><lrm_resource id="web2"/></cib>')
     made = {call[2] for call in calls if call[:2] == ["resource", "create"]}
     assert made == {"web2", "db1", "vip", "vip-db1"}
-    assert not [call for call in calls if call[:3] == ["constraint", "location", "web1"]]
+    assert not [call for call in calls if "web1" in call]
 
 
 def test_whatever_a_value_holds_reaches_pcs_as_one_word(shell, example):
     text = example.replace("password: kvmha", f"password: {json.dumps(NASTY, ensure_ascii=False)}", 1)
-    text = text.replace("/etc/kvmha/guests/web1.xml", "/srv/my guests/it's; touch x.xml")
+    text = text.replace("/etc/kvmha/guests/web1.xml", '"/srv/my guests/it\'s; touch x.xml"')
     calls = shell(text).cib_calls()
     assert f"password={NASTY}" in first(calls, "stonith", "create", "fence-n1")
     assert first(calls, "resource", "create", "web1")[4] == "config=/srv/my guests/it's; touch x.xml"
@@ -200,9 +227,9 @@ def test_whatever_a_value_holds_reaches_pcs_as_one_word(shell, example):
 def test_with_two_nodes_one_side_of_a_split_fires_first(shell, checkout):
     there = shell((checkout / "cluster-templates/two-node/cluster.yaml").read_text())
     calls = there.cib_calls()
-    assert "priority-fencing-delay=6s" in first(calls, "property", "set")
-    assert first(calls, "resource", "create", "web1")[-2:] == ["allow-migrate=true", "priority=1"]
-    delayed = [call[2] for call in calls if "pcmk_delay_base=3s" in call]
+    assert "priority-fencing-delay=4s" in first(calls, "property", "set")
+    assert "priority=10" in first(calls, "resource", "create", "db1")
+    delayed = [call[2] for call in calls if "pcmk_delay_base=2s" in call]
     assert delayed == ["fence-n1"]
 
 
@@ -211,22 +238,56 @@ def test_with_two_nodes_one_side_of_a_split_fires_first(shell, checkout):
     [
         pytest.param("two-node", ["provider: corosync_votequorum", "two_node: 1", "wait_for_all: 1"], id="two nodes"),
         pytest.param("three-node", ["provider: corosync_votequorum"], id="three nodes"),
+        pytest.param(
+            "two-node-qdevice",
+            [
+                "provider: corosync_votequorum",
+                "device {",
+                "model: net",
+                "timeout: 4000",
+                "sync_timeout: 12000",
+                "votes: 1",
+                "net {",
+                "host: 10.77.9.5",
+                "port: 5403",
+                "algorithm: ffsplit",
+                "tie_breaker: lowest",
+            ],
+            id="a quorum device",
+        ),
     ],
 )
-def test_two_nodes_get_a_quorum_of_their_own(checkout, nodes, quorum):
+def test_every_form_of_cluster_gets_a_quorum_of_its_own(checkout, nodes, quorum):
     text = (checkout / f"cluster-templates/{nodes}/cluster.yaml").read_text()
     conf = render.render(description.read(text, "cluster.yaml"))["corosync.conf"]
     section = conf[conf.index("quorum {") :].split("}")[0].splitlines()[1:]
     assert [line.strip() for line in section if line.strip() and "#" not in line] == quorum
 
 
-@pytest.mark.parametrize("name", ["pcs.sh", "cib.sh"])
-def test_a_shell_that_knows_only_posix_can_read_it(tmp_path, example, name):
-    (tmp_path / name).write_text(render.render(description.read(example, "cluster.yaml"))[name])
-    try:
-        Host().run("sh", "-n", f"{tmp_path}/{name}", timeout=10)
-    except CommandFailed as error:
-        pytest.fail(str(error))
+@pytest.mark.parametrize("flavour", render.FLAVOURS)
+@pytest.mark.parametrize("name", description.TEMPLATES)
+def test_a_shell_that_knows_only_posix_can_read_every_script(tmp_path, checkout, name, flavour):
+    wanted = description.load(Host(), str(checkout / f"cluster-templates/{name}/cluster.yaml"))
+    files = render.render(wanted, flavour)
+    for script in (script for script in files if script.endswith(".sh")):
+        path = tmp_path / script.replace("/", "-")
+        path.write_text(files[script])
+        try:
+            Host().run("sh", "-n", str(path), timeout=10)
+        except CommandFailed as error:
+            pytest.fail(str(error))
+
+
+@pytest.mark.parametrize("flavour", render.FLAVOURS)
+@pytest.mark.parametrize("name", description.TEMPLATES)
+def test_every_file_says_where_it_comes_from_and_ends_with_a_line(checkout, name, flavour):
+    wanted = description.load(Host(), str(checkout / f"cluster-templates/{name}/cluster.yaml"))
+    for file, text in render.render(wanted, flavour).items():
+        # Of the hosts file only its lines are taken over; that of pacemaker.service is the package's own.
+        if file not in ("hosts", "systemd/pacemaker.conf"):
+            assert "kvmha wrote this" in text, file
+        assert text.endswith("\n"), file
+        assert "\n\n\n" not in text, file
 
 
 def kvmha(*words: object) -> int:
@@ -245,11 +306,41 @@ def yaml(tmp_path, example) -> Path:
 def test_the_verb_writes_the_files_and_hides_the_passwords(tmp_path, yaml, capsys):
     assert kvmha(yaml, "--out", tmp_path / "out", "--json") == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["files"] == ["cib.sh", "corosync.conf", "pcs.sh"]
-    assert said["run_on"] == "n1"
-    assert stat.S_IMODE((tmp_path / "out/cib.sh").stat().st_mode) == 0o700
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {*said["files"], render.MANIFEST}
-    Host().run("sh", "-c", f"cd '{tmp_path}/out' && sha256sum -c {render.MANIFEST}", timeout=10)
+    assert {"cib.sh", "cib.xml", "corosync.conf", "pcs.sh", "node.sh", "README.md"} <= {*said["files"]}
+    assert (said["run_on"], said["run"]) == ("n1", "pcs.sh")
+    out = tmp_path / "out"
+    modes = {name: stat.S_IMODE((out / name).stat().st_mode) for name in said["files"]}
+    assert (modes["cib.sh"], modes["cib.xml"], modes["pcs.sh"], modes["corosync.conf"]) == (0o700, 0o600, 0o755, 0o644)
+    assert [name for name in said["files"] if "kvmha" in (out / name).read_text() and modes[name] & 0o077
+            and "password" in (out / name).read_text().replace("hacluster", "").lower()
+            and "=kvmha" in (out / name).read_text()] == []  # fmt: skip
+    found = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert found == {*said["files"], folder.MANIFEST}
+    Host().run("sh", "-c", f"cd '{out}' && sha256sum -c {folder.MANIFEST}", timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("flavour", "there", "run"),
+    [
+        pytest.param("pcs", {"pcs.sh", "cib.sh"}, "pcs.sh", id="pcs"),
+        pytest.param("crmsh", {"crmsh.sh", "cib.crm"}, "crmsh.sh", id="crmsh"),
+        pytest.param("cib", {"load.sh"}, "load.sh", id="Pacemaker's own tools"),
+    ],
+)
+def test_a_flavour_has_its_own_files_and_not_those_of_others(tmp_path, yaml, capsys, flavour, there, run):
+    assert kvmha(yaml, "--out", tmp_path / "out", "--flavour", flavour, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    own = {name for names in render.FLAVOURS.values() for name in names}
+    assert ({*said["files"]} & own, said["run"]) == (there, run)
+
+
+def test_another_flavour_takes_the_place_of_the_first(tmp_path, yaml, capsys):
+    assert kvmha(yaml, "--out", tmp_path / "out") == 0
+    assert kvmha(yaml, "--out", tmp_path / "out", "--flavour", "cib") == 0
+    assert not (tmp_path / "out/pcs.sh").exists()
+    yaml.write_text(yaml.read_text().replace("guests:", "hosts: {firewall: no}\nguests:"))
+    assert kvmha(yaml, "--out", tmp_path / "out", "--flavour", "cib") == 0
+    assert not (tmp_path / "out/nftables").exists()
 
 
 def test_a_wrong_description_leaves_nothing_behind(tmp_path, yaml, capsys):
@@ -308,7 +399,12 @@ def test_a_full_disk_leaves_no_half_of_a_rendering(tmp_path, yaml, capsys):
 
 def test_a_full_disk_leaves_a_former_rendering_whole(tmp_path, yaml, capsys):
     assert kvmha(yaml, "--out", tmp_path / "out") == 0
-    before = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    before = content(tmp_path / "out")
     yaml.write_text(yaml.read_text().replace("cluster: demo", "cluster: other"))
     assert main(["cluster", "render", str(yaml), "--out", f"{tmp_path}/out"], FullDisk()) == 2
-    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == before
+    assert content(tmp_path / "out") == before
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Return what is below a folder, folders as well."""
+    return {str(path): path.read_text() if path.is_file() else "" for path in folder.rglob("*")}
