@@ -327,6 +327,12 @@ class Host:
         except BaseException:
             posix.unlink(draft)
             raise
+        # The name is in the folder, which the power may otherwise take away after the text has reached the disk.
+        folder = posix.open(os.path.dirname(path) or ".", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+        try:
+            posix.fsync(folder)
+        finally:
+            posix.close(folder)
 
     def remove(self, path: str) -> None:
         """Remove a file; one that is not there is fine."""
@@ -359,6 +365,13 @@ class Host:
         # What stat.S_IFMT and its kin make of the mode (inode(7)); the module stat is C behind a door of Python.
         kinds = {0o100000: "file", 0o040000: "folder", 0o060000: "block device"}
         return kinds.get(posix.stat(path).st_mode & 0o170000, "special file")
+
+    def link(self, path: str) -> str:
+        """Return what a symbolic link says, without following it; nothing for what is none, or is not there."""
+        try:
+            return posix.readlink(path)
+        except OSError:
+            return ""
 
     def device_number(self, path: str) -> tuple[int, int]:
         """Return major and minor number of a device, without opening it. Raises OSError."""

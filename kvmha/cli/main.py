@@ -17,7 +17,7 @@ import kvmha
 from kvmha.errors import UserError
 from kvmha.host import SIGPIPE, CommandError, CommandMissing, Host
 
-VERBS = ("cluster", "install-agents", "lab")
+VERBS = ("adopt", "cluster", "drbd", "install-agents", "lab")
 
 FAILED, BAD_INPUT, INTERRUPTED, NO_READER = 1, 2, 130, 128 + SIGPIPE
 

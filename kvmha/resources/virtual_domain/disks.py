@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kvmha.host import Host
+    from kvmha.policy.replica import Replica
     from kvmha.resources.virtual_domain import VirtualDomain
     from kvmha.tools.domain_xml import DiskNeed
-    from kvmha.tools.drbd import Replica
 
 LIMIT = 5.0
 """Seconds to find all disks, and once more to open them; a storage whose server is away never answers."""

@@ -115,6 +115,19 @@ class Libvirt(Connection):
 
         return self._call(ask, limit=limit)
 
+    def number(self, guest: GuestIdentity) -> int | None:
+        """Return libvirt's number of a guest's run, None if it does not run: every start and arrival gets another.
+
+        It outlives the daemon, which keeps it with the guest's status (virDomainGetID).
+        """
+
+        def ask(libvirt: Any, connection: Any) -> int | None:
+            found = lookup(libvirt, connection, guest)
+            number = -1 if found is None else found.ID()
+            return None if number < 0 else int(number)
+
+        return self._call(ask)
+
     def create(self, xml: str) -> Domain:
         """Start a guest from its definition; persistent only if a domain of that name and UUID is defined already."""
 
