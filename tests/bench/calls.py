@@ -33,21 +33,25 @@ EXECUTOR = {
 
 
 class Side(Record):
-    """One of the two agents that are compared."""
+    """One of two agents that are compared."""
 
     provider: str
+    kind: str = "VirtualDomain"
 
     @property
     def name(self) -> str:
-        return f"ocf:{self.provider}:VirtualDomain"
+        return f"ocf:{self.provider}:{self.kind}"
 
     @property
     def file(self) -> str:
-        return f"/usr/lib/ocf/resource.d/{self.provider}/VirtualDomain"
+        return f"/usr/lib/ocf/resource.d/{self.provider}/{self.kind}"
 
 
 SHELL, OURS = Side(provider="heartbeat"), Side(provider="kvmha")
 SIDES = (SHELL, OURS)
+
+SHELL_ADDRESS, OUR_ADDRESS = Side(provider="heartbeat", kind="IPaddr2"), Side(provider="kvmha", kind="FloatingIP")
+ADDRESS_SIDES = (SHELL_ADDRESS, OUR_ADDRESS)
 
 
 class Call(Record):
@@ -102,7 +106,7 @@ def job(side: Side, call: Call, node: str, how: str = "timed") -> Job:
     env = {
         **EXECUTOR,
         "OCF_RESOURCE_INSTANCE": call.instance,
-        "OCF_RESOURCE_TYPE": "VirtualDomain",
+        "OCF_RESOURCE_TYPE": side.kind,
         "OCF_RESOURCE_PROVIDER": side.provider,
         **{f"OCF_RESKEY_{name}": value for name, value in call.params.items()},
         **{f"OCF_RESKEY_CRM_meta_{name}": value for name, value in meta.items()},
@@ -119,11 +123,14 @@ def install(lab: Lab) -> None:
         lab.copy_in(node.name, METER, text)
 
 
-def run(lab: Lab, node: str, jobs: list[Job]) -> list[Ran]:
-    """Run jobs in a node, one after the other. Raises LabError if the meter itself fails."""
+def run(lab: Lab, node: str, jobs: list[Job], *, before: tuple[str, ...] = ()) -> list[Ran]:
+    """Run jobs in a node, one after the other; ``before`` are words that go before the meter's own command.
+
+    Raises LabError if the meter itself fails.
+    """
     text = json.dumps([{"argv": j.argv, "env": j.env, "timeout": j.timeout, "how": j.how} for j in jobs])
     patience = sum(j.timeout for j in jobs) + GRACE
-    done = lab.run(node, PYTHON, "-IS", METER, timeout=patience, ok=None, given=text)
+    done = lab.run(node, *before, PYTHON, "-IS", METER, timeout=patience, ok=None, given=text)
     if done.rc != 0:
         raise LabError(f"the meter in {node} failed: {done.err[-2000:]}")
     return [Ran(**values) for values in json.loads(done.out)]

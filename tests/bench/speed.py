@@ -9,12 +9,13 @@ from __future__ import annotations
 from kvmha.lab.plan import LabError
 from kvmha.record import Record
 from tests.bench import calls
-from tests.bench.calls import OURS, PYTHON, SHELL, SIDES, Call, Job, Ran, Side
+from tests.bench.calls import OURS, PYTHON, SIDES, Call, Job, Ran, Side
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kvmha.lab.lab import Lab
     from tests.bench.stage import Guest, Stage
 
     Key = tuple[str, str]
@@ -100,21 +101,49 @@ def row(action: str, agent: str, timed: list[Ran], counted: Ran, yardstick: floa
     )
 
 
-def aims(rows: tuple[Row, ...]) -> tuple[Aim, ...]:
-    """Return what was aimed at with the monitor, and what came of it."""
-    ours = next(r for r in rows if (r.action, r.agent) == ("monitor", OURS.name))
-    shell = next(r for r in rows if (r.action, r.agent) == ("monitor", SHELL.name))
+def aims(
+    rows: tuple[Row, ...], *, sides: tuple[Side, Side] = SIDES, yardsticks: float = MOST_YARDSTICKS,
+    least_gain: float = LEAST_GAIN,
+) -> tuple[Aim, ...]:  # fmt: skip
+    """Return what was aimed at with the monitor, and what came of it; ``sides`` are the shell agent and ours."""
+    shell, ours = (next(r for r in rows if (r.action, r.agent) == ("monitor", side.name)) for side in sides)
     gain = shell.cpu / ours.cpu
 
     def at_most(what: str, aim: float, measured: float) -> Aim:
         return Aim(what=what, aim=aim, measured=measured, is_reached=measured <= aim)
 
     return (
-        at_most(f"processor time, times {YARDSTICK}, at most", MOST_YARDSTICKS, ours.yardsticks),
-        Aim(what="times less of it than the shell agent", aim=LEAST_GAIN, measured=gain, is_reached=gain >= LEAST_GAIN),
+        at_most(f"processor time, times {YARDSTICK}, at most", yardsticks, ours.yardsticks),
+        Aim(what="times less of it than the shell agent", aim=least_gain, measured=gain, is_reached=gain >= least_gain),
         at_most("processes, at most", MOST_PROCESSES, ours.processes),
         at_most("memory in MiB, at most", MOST_MEMORY_KIB / 1024, ours.largest_kib / 1024),
     )
+
+
+def in_turns(
+    lab: Lab, node: str, sides: tuple[Side, ...], actions: dict[str, Callable[[Side], Call]], runs: int,
+    *, before: tuple[str, ...] = (),
+) -> list[Row]:  # fmt: skip
+    """Measure what changes nothing: every action of both agents in turns, and the yardstick, whose row is the first."""
+
+    def turn(how: str) -> list[tuple[Key, Job]]:
+        yardstick = Job(argv=(PYTHON, "-IS", "-c", "pass"), env=dict(calls.EXECUTOR), timeout=30, how=how)
+        jobs: list[tuple[Key, Job]] = []
+        for what, make in actions.items():
+            jobs.append(((YARDSTICK, ""), yardstick))
+            jobs += [((what, side.name), calls.job(side, make(side), node, how)) for side in sides]
+        return jobs
+
+    # The first round only warms the caches.
+    rounds, last = [turn("timed") for _ in range(runs + 1)], turn("counted")
+    plan = [pair for each in rounds for pair in each] + last
+    done = list(zip((key for key, _ in plan), calls.run(lab, node, [made for _, made in plan], before=before)))
+    timed: dict[Key, list[Ran]] = {}
+    for key, ran in done[len(last) : -len(last)]:
+        timed.setdefault(key, []).append(ran)
+    counted = dict(done[-len(last) :])
+    yardstick = median([ran.cpu for ran in timed[YARDSTICK, ""]])
+    return [row(*key, timed[key], counted[key], yardstick) for key in timed]
 
 
 class Measurement:
@@ -152,26 +181,9 @@ class Measurement:
             "validate-all": lambda side: self._call(side, "validate-all", running, timeout=10),
             "meta-data": lambda side: self._call(side, "meta-data", running, timeout=5),
         }
-        # The first round only warms the caches.
-        rounds = [self._round(actions, "timed") for _ in range(self._runs + 1)]
-        last = self._round(actions, "counted")
-        plan = [pair for each in rounds for pair in each] + last
-        done = calls.run(self._stage.lab, self._node, [made for _, made in plan])
-        timed: dict[Key, list[Ran]] = {}
-        for (key, _), ran in list(zip(plan, done))[len(last) : -len(last)]:
-            timed.setdefault(key, []).append(ran)
-        counted = {key: ran for (key, _), ran in list(zip(plan, done))[-len(last) :]}
-        self._yardstick = median([ran.cpu for ran in timed[YARDSTICK, ""]])
-        return [row(*key, timed[key], counted[key], self._yardstick) for key in timed]
-
-    def _round(self, actions: dict[str, Callable[[Side], Call]], how: str) -> list[tuple[Key, Job]]:
-        """Return every action of both agents once, each pair of them after the yardstick."""
-        yardstick = Job(argv=(PYTHON, "-IS", "-c", "pass"), env=dict(calls.EXECUTOR), timeout=30, how=how)
-        jobs: list[tuple[Key, Job]] = []
-        for what, make in actions.items():
-            jobs.append(((YARDSTICK, ""), yardstick))
-            jobs += [((what, side.name), calls.job(side, make(side), self._node, how)) for side in SIDES]
-        return jobs
+        found = in_turns(self._stage.lab, self._node, SIDES, actions, self._runs)
+        self._yardstick = found[0].cpu
+        return found
 
     def _call(
         self, side: Side, action: str, guest: Guest, *, timeout: float, interval: float = 0, instance: str = "",

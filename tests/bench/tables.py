@@ -7,13 +7,17 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.calls import OURS, SHELL
+from tests.bench import address_takeover
+from tests.bench.calls import ADDRESS_SIDES, OUR_ADDRESS, SHELL_ADDRESS, SIDES
+from tests.bench.replica_speed import REPLICA_SIDES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from tests.bench.address_takeover import Takeover
     from tests.bench.agents import Result
+    from tests.bench.calls import Side
     from tests.bench.cases import Outcome
-    from tests.bench.speed import Row, Speed
+    from tests.bench.speed import Aim, Row, Speed
 
 WIDTH = 160
 """Columns where the output is no terminal."""
@@ -24,15 +28,29 @@ def show(result: Result) -> None:
     # The name of the shell agent has in it what rich takes for a picture.
     console = Console(emoji=False, width=None if sys.stdout.isatty() else WIDTH)
     console.print(f"\nDebian {result.suite}: {', '.join(result.software)}")
-    if result.speed is not None:
-        console.print(_speed_table(result.speed))
-        for line in aim_lines(result.speed):
+    _show_agents(console, SIDES, result.speed, result.cases)
+    addresses = result.addresses
+    _show_agents(console, ADDRESS_SIDES, addresses.speed, addresses.cases)
+    _show_agents(console, REPLICA_SIDES, result.replicas, ())
+    if addresses.takeovers:
+        console.print(_takeover_table(addresses.takeovers))
+        for line in aim_lines(address_takeover.aims(addresses.takeovers)):
             console.print(line)
-    if result.cases:
-        console.print(_case_table(result.cases))
-        right = sum(outcome.ours.is_right for outcome in result.cases)
-        shell = sum(outcome.shell.is_right for outcome in result.cases)
-        console.print(f"as it should be in {right} of {len(result.cases)} cases: {OURS.name}; in {shell}: {SHELL.name}")
+
+
+def _show_agents(
+    console: Console, sides: tuple[Side, Side], speed: Speed | None, outcomes: tuple[Outcome, ...]
+) -> None:
+    shell, ours = sides
+    if speed is not None:
+        console.print(_speed_table(speed))
+        for line in aim_lines(speed.aims):
+            console.print(f"{ours.kind}'s monitor: {line}")
+    if outcomes:
+        console.print(_case_table(outcomes, sides))
+        right = sum(outcome.ours.is_right for outcome in outcomes)
+        theirs = sum(outcome.shell.is_right for outcome in outcomes)
+        console.print(f"as it should be in {right} of {len(outcomes)} cases: {ours.name}; in {theirs}: {shell.name}")
 
 
 def _speed_table(found: Speed) -> Table:
@@ -54,10 +72,11 @@ def _speed_table(found: Speed) -> Table:
 
 
 def _cells(row: Row, cpu: dict[tuple[str, str], float]) -> tuple[str, ...]:
-    other = cpu.get((row.action, SHELL.name))
-    ratio = f"{other / row.cpu:.1f}" if row.agent == OURS.name and other is not None else ""
+    shell = {ours.name: shell.name for shell, ours in (SIDES, ADDRESS_SIDES, REPLICA_SIDES)}
+    other = cpu.get((row.action, shell.get(row.agent, "")))
+    ratio = f"{other / row.cpu:.1f}" if other is not None else ""
     return (
-        row.agent.rpartition(":VirtualDomain")[0],
+        row.agent,
         str(row.rc),
         *(f"{seconds * 1000:.1f}" for seconds in (row.wall, row.wall_p90, row.cpu, row.cpu_p90)),
         f"{row.yardsticks:.2f}",
@@ -69,25 +88,46 @@ def _cells(row: Row, cpu: dict[tuple[str, str], float]) -> tuple[str, ...]:
     )
 
 
-def aim_lines(found: Speed) -> list[str]:
-    """Return a line for each aim of the monitor: what was aimed at, what was measured, and how far off that is."""
+def aim_lines(aims: tuple[Aim, ...]) -> list[str]:
+    """Return a line for each aim: what was aimed at, what was measured, and how far off that is."""
     lines = []
-    for aim in found.aims:
+    for aim in aims:
         off = abs(aim.measured / aim.aim - 1) * 100
         verdict = "reached" if aim.is_reached else "NOT reached"
-        lines.append(f"monitor: {aim.what} {aim.aim:g}: {verdict}, {aim.measured:.2f} ({off:.0f} % from the aim)")
+        lines.append(f"{aim.what} {aim.aim:g}: {verdict}, {aim.measured:.2f} ({off:.0f} % from the aim)")
     return lines
 
 
-def _case_table(outcomes: tuple[Outcome, ...]) -> Table:
+def _takeover_table(found: tuple[Takeover, ...]) -> Table:
+    table = Table(title="What a client with a warm neighbour cache misses of the address, milliseconds")
+    for column in (
+        "family", "event", "agent", "runs", "answered", "start to answer", "p90", "without an answer", "ours / shell",
+    ):  # fmt: skip
+        table.add_column(column, justify="left" if column in ("family", "event", "agent") else "right")
+    for one in found:
+        for side, seen in ((SHELL_ADDRESS, one.shell), (OUR_ADDRESS, one.ours)):
+            is_first = side is SHELL_ADDRESS
+            ratio = f"{one.ratio:.2f}" if one.ratio is not None and not is_first else ""
+            times = (seen.to_answer, seen.to_answer_p90, seen.silence)
+            table.add_row(
+                one.family if is_first else "", address_takeover.EVENTS[one.event] if is_first else "", side.name,
+                str(seen.runs), str(seen.answered),
+                *("-" if time is None else f"{time * 1000:.0f}" for time in times), ratio,
+            )  # fmt: skip
+        table.add_section()
+    return table
+
+
+def _case_table(outcomes: tuple[Outcome, ...], sides: tuple[Side, Side]) -> Table:
+    shell, ours = sides
     table = Table(title="What they do", show_lines=True)
     table.add_column("", justify="right")
     table.add_column("case, and what is wanted", ratio=4)
-    table.add_column(SHELL.name, ratio=4)
-    table.add_column(OURS.name, ratio=4)
+    table.add_column(shell.name, ratio=4)
+    table.add_column(ours.name, ratio=4)
     for outcome in outcomes:
         table.add_row(
-            str(outcome.number),
+            str(outcome.number or ""),
             f"{outcome.name}\n-> {outcome.wanted}",
             *(_marked(found.did, found.is_right) for found in (outcome.shell, outcome.ours)),
         )

@@ -51,7 +51,7 @@ def test_the_aims_are_reached_by_what_reaches_them():
 )
 def test_an_aim_that_is_missed_is_told(found, missed):
     assert reached(found) == [number != missed for number in range(4)]
-    line = tables.aim_lines(speed.Speed(rows=found, aims=speed.aims(found)))[missed]
+    line = tables.aim_lines(speed.aims(found))[missed]
     assert "NOT reached" in line
 
 
