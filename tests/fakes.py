@@ -55,6 +55,8 @@ class FakeHost(Host):
         self._bounds = 0
         self.devices: dict[str, tuple[int, int]] = {}
         """Major and minor number of the block devices, by path."""
+        self.links: dict[str, str] = {}
+        """What symbolic links say, by path."""
         self.read_only: set[str] = set()
         """Paths that cannot be opened for writing."""
         self.opened: list[tuple[str, bool]] = []
@@ -166,6 +168,9 @@ class FakeHost(Host):
         self.read_bytes(path) if path in self.files or path not in self.folders() else None
         return "file" if path in self.files else "folder"
 
+    def link(self, path: str) -> str:
+        return self.links.get(path, "")
+
     def device_number(self, path: str) -> tuple[int, int]:
         return self.devices[path]
 
@@ -214,7 +219,8 @@ class FakeHost(Host):
         return path in self.files or path in self.devices or path in self.folders()
 
     def names(self, path: str) -> list[str]:
-        return sorted({name[len(path) + 1 :].split("/")[0] for name in self.files if name.startswith(f"{path}/")})
+        known = (*self.files, *self.links)
+        return sorted({name[len(path) + 1 :].split("/")[0] for name in known if name.startswith(f"{path}/")})
 
     # ------------------------------------------------------------- processes
 

@@ -34,7 +34,7 @@ def reason(done):
     return last.partition(":")[2]
 
 
-@pytest.mark.parametrize("agent", ["VirtualDomain", "FloatingIP"])
+@pytest.mark.parametrize("agent", ["VirtualDomain", "FloatingIP", "DRBD", "DRBDPrimary"])
 class TestEveryAgent:
     """What holds for each of them."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -31,6 +32,22 @@ OF_A_GUEST = {
     "kvmha.tools", "kvmha.tools.qemu_process",
     "kvmha.resources", "kvmha.resources.virtual_domain", "kvmha.resources.virtual_domain.params",
     "kvmha.resources.virtual_domain.remembered",
+}  # fmt: skip
+OF_AN_ADDRESS = {
+    "kvmha", "kvmha.record", "kvmha.host",
+    "kvmha.ocf", "kvmha.ocf.agent", "kvmha.ocf.codes", "kvmha.ocf.env", "kvmha.ocf.spec", "kvmha.ocf.state_file",
+    "kvmha.policy", "kvmha.policy.network",
+    "kvmha.tools", "kvmha.tools.rtnetlink",
+    "kvmha.resources", "kvmha.resources.floating_ip", "kvmha.resources.floating_ip.params",
+    "kvmha.resources.floating_ip.watching",
+}  # fmt: skip
+OF_A_REPLICA = {
+    "kvmha", "kvmha.record", "kvmha.host",
+    "kvmha.ocf", "kvmha.ocf.agent", "kvmha.ocf.codes", "kvmha.ocf.env", "kvmha.ocf.spec", "kvmha.ocf.state_file",
+    "kvmha.policy", "kvmha.policy.replica", "kvmha.policy.peer_data", "kvmha.policy.promotion",
+    "kvmha.tools", "kvmha.tools.drbd",
+    "kvmha.resources", "kvmha.resources.drbd", "kvmha.resources.drbd.params", "kvmha.resources.drbd.looking",
+    "kvmha.resources.drbd.knowledge", "kvmha.resources.drbd.scoring",
 }  # fmt: skip
 UUID = "3f1f9a52-0c1b-4b6f-9d3e-5f7c2f6b1a01"
 
@@ -107,6 +124,62 @@ def test_the_monitor_of_an_address_loads_nothing_heavy(checkout):
     code, modules = modules_of(checkout / "agents" / "FloatingIP", {"ip": "192.0.2.10"}, before=up)
     assert code == 0
     assert not modules & HEAVY
+    assert {name for name in modules if name.startswith("kvmha")} <= OF_AN_ADDRESS
+    assert "os" not in modules
+
+
+EVENTS = """\
+exists resource name:r0 role:Primary suspended:no
+exists connection name:r0 peer-node-id:0 conn-name:peer connection:Connected role:Secondary
+exists device name:r0 volume:0 minor:0 disk:UpToDate
+exists peer-device name:r0 peer-node-id:0 conn-name:peer volume:0 replication:Established peer-disk:UpToDate
+exists -
+"""
+
+
+def test_the_monitor_of_a_replica_loads_nothing_heavy(checkout, tmp_path):
+    for folder in ("bin", "run/DRBD", "kept"):
+        (tmp_path / folder).mkdir(parents=True)
+    program = tmp_path / "bin" / "drbdsetup"
+    program.write_text(f"#!/bin/sh\necho run >> {tmp_path}/ran\ncat <<'END'\n{EVENTS}END\n")
+    program.chmod(0o755)
+    # What a start and the monitor after it have left: what is known of the peer, and the score that was written.
+    (tmp_path / "kept" / "r0").write_text("node life Primary 1.000 0.000\npeer n2 equal Secondary 1.000 0.000\n")
+    score = f"score=10000\nscored_by={os.getpid()}\nscored_at={int(time.monotonic())}\n"
+    (tmp_path / "run" / "DRBD" / "r0").write_text(f"life=life\ninstance=test\npeer=n2\npeers=n2\n{score}")
+    before = {path: path.read_text() for folder in ("run", "kept") for path in (tmp_path / folder).rglob("r0")}
+    setup = (
+        f"sys.path.append({str(checkout)!r})\n"
+        "import kvmha.host, kvmha.ocf.state_file, kvmha.tools.drbd, kvmha.resources.drbd.knowledge\n"
+        f"kvmha.host.PATH = ({str(tmp_path / 'bin')!r}, *kvmha.host.PATH)\n"
+        f"kvmha.ocf.state_file.FOLDER = {str(tmp_path / 'run')!r}\n"
+        f"kvmha.resources.drbd.knowledge.FOLDER = {str(tmp_path / 'kept')!r}\n"
+        f"kvmha.tools.drbd.LOADED = {str(program)!r}\n"
+    )
+    code, modules = modules_of(checkout / "agents" / "DRBD", {"drbd_resource": "r0"}, setup)
+    assert code == 8
+    assert not modules & HEAVY
+    assert {name for name in modules if name.startswith("kvmha")} <= OF_A_REPLICA
+    assert "os" not in modules
+    assert (tmp_path / "ran").read_text() == "run\n", "one command"
+    assert {path: path.read_text() for path in before} == before, "and nothing is written"
+
+
+def test_the_monitor_of_the_right_to_write_loads_nothing_heavy(checkout, tmp_path):
+    program = tmp_path / "drbdsetup"
+    program.write_text(f"#!/bin/sh\necho run >> {tmp_path}/ran\ncat <<'END'\n{EVENTS}END\n")
+    program.chmod(0o755)
+    setup = (
+        f"sys.path.append({str(checkout)!r})\n"
+        "import kvmha.host, kvmha.tools.drbd\n"
+        f"kvmha.host.PATH = ({str(tmp_path)!r}, *kvmha.host.PATH)\n"
+        f"kvmha.tools.drbd.LOADED = {str(program)!r}\n"
+    )
+    code, modules = modules_of(checkout / "agents" / "DRBDPrimary", {"drbd_resource": "r0"}, setup)
+    assert code == 0
+    assert not modules & HEAVY
+    assert "os" not in modules
+    assert (tmp_path / "ran").read_text() == "run\n", "one command"
 
 
 def test_the_assertion_can_fail(checkout, tmp_path, guest):

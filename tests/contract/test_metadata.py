@@ -9,10 +9,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from kvmha.resources.drbd import DRBD
+from kvmha.resources.drbd.primary import DRBDPrimary
 from kvmha.resources.floating_ip import FloatingIP
 from kvmha.resources.virtual_domain import VirtualDomain
 
-AGENTS = {"VirtualDomain": VirtualDomain, "FloatingIP": FloatingIP}
+AGENTS = {"VirtualDomain": VirtualDomain, "FloatingIP": FloatingIP, "DRBD": DRBD, "DRBDPrimary": DRBDPrimary}
 PYTHON = "/usr/bin/python3"
 
 # The schemas are not ours to ship. They come with the packages of Debian: on this machine, or in an image of the lab.

@@ -15,7 +15,12 @@ PYTEST_ARGV = (
 )  # fmt: skip
 """To be followed by what is to run, in a node that copy_into has prepared."""
 
-NEEDED = ("tests/contract/test_templates.py", "tests/contract/test_metadata.py")
+NEEDED = (
+    "tests/contract/test_templates.py",
+    "tests/contract/test_metadata.py",
+    "tests/contract/test_constraints.py",
+    "tests/contract/test_node_files.py",
+)
 
 
 def copy_into(root: str, checkout: str) -> None:
@@ -36,9 +41,11 @@ def copy_into(root: str, checkout: str) -> None:
 
 def test_the_contract_tests_pass_with_the_tools_of_a_node(cluster, checkout):
     copy_into(f"/proc/{cluster.lab.leader('n1')}/root", str(checkout))
-    done = cluster.run("n1", *PYTEST_ARGV, *NEEDED, timeout=600, ok=None)
+    done = cluster.run("n1", *PYTEST_ARGV, *NEEDED, timeout=840, ok=None)
     assert done.rc == 0, done.out[-6000:] + done.err
     assert " passed" in done.out
     skipped = [line for line in done.out.splitlines() if line.startswith("SKIPPED")]
-    # Of all the schemas this is the one that no package of Debian 12 brings; Debian 13 has it.
-    assert [line for line in skipped if "ocf-ra-1.1.rng" not in line] == []
+    # Of all the schemas this is the one that no package of Debian 12 brings; Debian 13 has it. Not every example has
+    # every file, and booth's agent is in a package that the lab does without.
+    known = ("ocf-ra-1.1.rng", "this example", "not installed: ocf:pacemaker:booth-site")
+    assert [line for line in skipped if not any(word in line for word in known)] == []

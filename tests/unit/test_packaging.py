@@ -8,7 +8,7 @@ from pathlib import Path
 
 import kvmha
 from kvmha.cli.main import VERBS
-from kvmha.lab.lab import COMMANDS
+from kvmha.lab.machine import COMMANDS
 
 
 def setup(checkout: Path) -> configparser.ConfigParser:

@@ -27,9 +27,10 @@ def tree(root: Path) -> dict[str, str]:
     }
 
 
-def test_every_agent_and_the_library_are_linked(tmp_path: Path, checkout: Path) -> None:
+def test_every_agent_and_handler_and_the_library_are_linked(tmp_path: Path, checkout: Path) -> None:
     assert install(tmp_path) == 0
     wanted = {f"usr/lib/ocf/resource.d/kvmha/{agent.name}": str(agent) for agent in (checkout / "agents").iterdir()}
+    wanted.update({f"usr/lib/kvmha/{handler.name}": str(handler) for handler in (checkout / "handlers").iterdir()})
     wanted["usr/lib/ocf/lib/kvmha/kvmha"] = str(checkout / "kvmha")
     assert tree(tmp_path) == wanted
 
@@ -94,6 +95,6 @@ def test_remove_leaves_no_trace_of_its_own(tmp_path: Path) -> None:
 
 def test_in_an_image_the_links_are_true_inside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = tmp_path / "usr/share/kvmha/agents/VirtualDomain"
-    monkeypatch.setattr("kvmha.cli.install_agents._shipped_agents", lambda: [inside])
+    monkeypatch.setattr("kvmha.cli.install_agents._shipped", lambda kind: [inside] if kind == "agents" else [])
     install(tmp_path)
     assert tree(tmp_path)["usr/lib/ocf/resource.d/kvmha/VirtualDomain"] == "/usr/share/kvmha/agents/VirtualDomain"
