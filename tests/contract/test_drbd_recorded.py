@@ -71,15 +71,16 @@ WANT = {
     "verifyt": ("Secondary UpToDate", "Connected Primary VerifyT UpToDate", WELL, 10000),
 }
 
-# Where DRBD 9 differs: it counts a replica that lost its disk as less than ours, and it marks as Outdated a replica that
-# itself left a promoted peer.
+# Where DRBD 9 differs: it scores a replica without its disk lower, and it marks a replica that left a promoted peer as
+# Outdated.
 WANT_OF_9 = {
     "diskless-primary": (*WANT["diskless-primary"][:3], 1),
     "diskless-secondaries": (*WANT["diskless-secondaries"][:3], 1),
     "diskless-secondary": (*WANT["diskless-secondary"][:3], 1),
     "standalone-secondary": ("Secondary Outdated", CUT_OFF, REDUCED, None),
 }
-CASES = [(version, case) for version in VERSIONS for case in WANT if (RECORDED / version / f"{case}.txt").is_file()]
+RECORDINGS = {version: {file.stem for file in (RECORDED / version).iterdir()} for version in VERSIONS}
+CASES = [(version, case) for version in VERSIONS for case in WANT if case in RECORDINGS[version]]
 
 
 def recorded(version, case, name="events2"):
