@@ -43,7 +43,7 @@ rm -f /etc/drbd.d/{NAME}.res /var/tmp/{NAME}.img /var/lib/kvmha/drbd/{NAME} /run
 """
 
 
-class Tested:
+class Trial:
     """The resource on both nodes, and the agent on the first."""
 
     def __init__(self, lab):
@@ -71,7 +71,7 @@ class Tested:
 
 @pytest.fixture
 def tested(uml_lab):
-    found = Tested(uml_lab)
+    found = Trial(uml_lab)
     for node in (found.here, found.peer):
         uml_lab.copy_in(node, f"/etc/drbd.d/{NAME}.res", CONFIGURATION)
         done = found.sh(node, SET_UP)
