@@ -5,17 +5,13 @@ What is wanted was written by hand from what each case is, and is the same for e
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from kvmha.policy.peer_data import Knowledge, learn
 from kvmha.policy.promotion import Scores, check_invariants, score
 from kvmha.policy.replica import FAILED, REDUCED, WELL, health
 from kvmha.tools.drbd import parse_events
-
-RECORDED = Path(__file__).parent / "recorded" / "drbd"
-VERSIONS = sorted(folder.name for folder in RECORDED.iterdir() if folder.is_dir())
+from tests.drbd_recordings import RECORDED, VERSIONS, recorded
 
 AWAY = "Connecting Unknown Off DUnknown"
 CUT_OFF = "StandAlone Unknown Off DUnknown"
@@ -81,14 +77,6 @@ WANT_OF_9 = {
 }
 RECORDINGS = {version: {file.stem for file in (RECORDED / version).iterdir()} for version in VERSIONS}
 CASES = [(version, case) for version in VERSIONS for case in WANT if case in RECORDINGS[version]]
-
-
-def recorded(version, case, name="events2"):
-    """What the command of that name printed in that case."""
-    text = (RECORDED / version / f"{case}.txt").read_text()
-    _, _, rest = f"\n{text}".partition(f"\n==> {name}: ")
-    _command, _, printed = rest.partition("\n")
-    return printed.partition("==> ")[0]
 
 
 @pytest.mark.parametrize(("version", "case"), CASES)

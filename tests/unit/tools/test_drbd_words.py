@@ -8,11 +8,12 @@ from kvmha.tools import ssh
 from kvmha.tools.drbd import commands, generation, proc
 from kvmha.tools.drbd.generation import Generation
 from kvmha.tools.drbd.proc import Remaining
+from tests.drbd_recordings import recorded
 
 
 @pytest.mark.parametrize(("case", "promoted"), [("connected-primary", True), ("connected-secondary", False)])
-def test_the_generation_of_a_replica_and_whether_it_is_promoted(checkout, case, promoted):
-    text = (checkout / f"tests/contract/recorded/drbd/8.4.11/{case}/get-gi").read_text()
+def test_the_generation_of_a_replica_and_whether_it_is_promoted(case, promoted):
+    text = recorded("8.4.11", case, "get-gi")
     (found,) = generation.parse(text)
     # The last digit tells the role, and the sides of one generation must compare alike.
     assert found.current[:15] == text[:15]
@@ -31,8 +32,8 @@ def test_what_is_no_generation_is_left_out(text):
     assert generation.parse(text) == ()
 
 
-def test_the_progress_of_a_verification(checkout):
-    text = (checkout / "tests/contract/recorded/drbd/8.4.11/verifys-primary/proc-drbd").read_text()
+def test_the_progress_of_a_verification():
+    text = recorded("8.4.11", "verifys-primary", "proc-drbd")
     found = proc.parse(text)
     assert list(found) == [0]
     assert f"({found[0].remaining_kib}/{found[0].total_kib})K" in text
@@ -44,8 +45,8 @@ def test_large_devices_are_counted_in_megabytes():
     assert proc.parse(text) == {3: Remaining(remaining_kib=1204 * 1024, total_kib=2048 * 1024)}
 
 
-def test_nothing_is_under_way_in_a_replica_that_is_well(checkout):
-    text = (checkout / "tests/contract/recorded/drbd/8.4.11/connected-primary/proc-drbd").read_text()
+def test_nothing_is_under_way_in_a_replica_that_is_well():
+    text = recorded("8.4.11", "connected-primary", "proc-drbd")
     assert proc.parse(text) == {}
 
 
