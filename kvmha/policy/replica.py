@@ -131,12 +131,16 @@ class Health(Record):
     reasons: tuple[str, ...] = ()
 
 
-def health(replica: Replica, *, suspended_for: float, patience: float) -> Health:
-    """Judge a replica; ``suspended_for`` seconds its I/O has been suspended, of which ``patience`` are let pass."""
+def health(replica: Replica, *, suspended_for: float, patience: float, split: tuple[str, ...] = ()) -> Health:
+    """Judge a replica; ``suspended_for`` seconds its I/O has been suspended, of which ``patience`` are let pass;
+    ``split`` are the peers that DRBD has found to have been written apart from it.
+    """
     failed = _failures(replica, suspended_for, patience) if replica.is_promoted else []
     if failed:
         return Health(level=FAILED, reasons=tuple(failed))
-    reduced = [*_own_shortfalls(replica), *(short for peer in replica.peers for short in _shortfalls(peer))]
+    reduced = [short for peer in replica.peers if peer.name in split for short in _parted(peer)]
+    reduced += _own_shortfalls(replica)
+    reduced += [short for peer in replica.peers if peer.name not in split for short in _shortfalls(peer)]
     return Health(level=REDUCED if reduced else WELL, reasons=tuple(reduced))
 
 
@@ -180,6 +184,10 @@ def _own_shortfalls(replica: Replica) -> list[str]:
         if volume.disk != UP_TO_DATE:
             found.append(f"the disk of volume {volume.number} is {volume.disk}")
     return found
+
+
+def _parted(peer: Peer) -> list[str]:
+    return [f"split brain with {peer.name} ({peer.connection}): both were written since they parted (kvmha drbd heal)"]
 
 
 def _shortfalls(peer: Peer) -> list[str]:

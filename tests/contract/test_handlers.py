@@ -10,15 +10,17 @@ import pytest
 ENVIRON = {"PATH": "/sbin:/usr/sbin:/bin:/usr/bin", "HOME": "/", "TERM": "linux"}
 """What the kernel gives drbdadm, and drbdadm its handlers (recorded with 8.4.11)."""
 
+HANDLERS = ("drbd-fence-peer", "drbd-unfence-peer", "drbd-split-brain")
 
-@pytest.mark.parametrize("name", ["drbd-fence-peer", "drbd-unfence-peer"])
+
+@pytest.mark.parametrize("name", HANDLERS)
 def test_a_handler_runs_from_a_checkout(checkout, name):
     done = subprocess.run([checkout / "handlers" / name], env=ENVIRON, capture_output=True, timeout=30, check=False)
     # Nobody said which resource: it must not tell DRBD that anything has been fenced.
     assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
 
 
-@pytest.mark.parametrize("name", ["drbd-fence-peer", "drbd-unfence-peer"])
+@pytest.mark.parametrize("name", HANDLERS)
 def test_an_installed_handler_takes_the_library_of_the_agents(checkout, tmp_path, name):
     copy = shutil.copy(checkout / "handlers" / name, tmp_path)
     script = (

@@ -26,6 +26,9 @@ WINDOW_MARKS = "/run/kvmha/drbd-window"
 FENCE_MARKS = "/var/lib/kvmha/drbd-fenced"
 """Where a mark lies for each resource for which this node keeps a peer from promotion."""
 
+SPLIT_MARKS = "/var/lib/kvmha/drbd-split-brain"
+"""Where a mark lies for each resource of which DRBD has found a split brain."""
+
 
 class DRBD(Agent):
     """The agent: a table, and one method for each action."""
@@ -137,6 +140,10 @@ class DRBD(Agent):
             from kvmha.resources.drbd import unfence
 
             unfence.repair(self, found.replica)
+        if self.host.exists(f"{SPLIT_MARKS}/{resource}"):
+            from kvmha.resources.drbd import parting
+
+            found = found.replace(split=parting.review(self, found.replica))
         if looking.wants_to_tell(found):
             from kvmha.resources.drbd import telling
 
@@ -170,6 +177,7 @@ class DRBD(Agent):
             found.replica,
             suspended_for=self.host.now() - float(since) if since else 0.0,
             patience=float(self.param("suspended_grace")),
+            split=found.split,
         )
         shows_role = found.replica.is_promoted and not self.env.is_plain_clone
         if health.level == replica.FAILED:

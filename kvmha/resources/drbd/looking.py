@@ -42,6 +42,8 @@ class Look(Record):
     """What the cluster says of the nodes, None where it was not asked or did not answer."""
     trouble: str = ""
     """Why what is known could not be written down."""
+    split: tuple[str, ...] = ()
+    """Peers that DRBD has found to have been written apart from this node."""
 
 
 def resource_of(agent: Agent) -> str:
