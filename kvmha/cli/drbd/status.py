@@ -8,7 +8,8 @@ from kvmha.cli.drbd import sides
 from kvmha.cli.drbd.sides import Here
 from kvmha.policy import replica as replicas
 from kvmha.policy import split_brain
-from kvmha.resources.drbd import unfence, window
+from kvmha.policy.redundancy import Redundancy, redundancy
+from kvmha.resources.drbd import parting, unfence, window
 from kvmha.tools import drbd
 
 TYPE_CHECKING = False
@@ -33,11 +34,20 @@ def run(args: argparse.Namespace, host: Host) -> int:
     return 0 if all(one["level"] == replicas.WELL for one in told) else 1
 
 
+def redundancies(host: Host) -> tuple[Redundancy, ...]:
+    """Return, for each resource of this node, what is left of its redundancy. Raises CommandError."""
+    if not host.exists(drbd.LOADED):
+        return ()
+    seen = [Here(host, replica.resource).replica for replica in drbd.replicas(host)]
+    return tuple(redundancy(each, split=parting.peers(host, each.resource)) for each in seen)
+
+
 def look(host: Host, resource: str, *, asks: bool) -> dict[str, object]:
     """Return what is known of a resource; another node is asked only where DRBD does not tell of it."""
     here = Here(host, resource)
     side = here.side
-    health = replicas.health(here.replica, suspended_for=0.0, patience=1.0)
+    split = parting.peers(host, resource)
+    health = replicas.health(here.replica, suspended_for=0.0, patience=1.0, split=split)
     others: list[Side] = []
     if asks and side.stands_alone:
         others = [each for each in (sides.other(host, name, resource) for name in here.peers) if each is not None]
@@ -51,7 +61,7 @@ def look(host: Host, resource: str, *, asks: bool) -> dict[str, object]:
         "side": sides.as_json(side),
         "peers": [_peer(peer) for peer in here.replica.peers],
         "others": [sides.as_json(each) for each in others],
-        "split_brain": sorted(name for name, word in relations.items() if word == split_brain.PARTED),
+        "split_brain": sorted({*split, *(name for name, word in relations.items() if word == split_brain.PARTED)}),
     }
 
 

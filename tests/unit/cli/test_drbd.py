@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kvmha.cli.drbd import status
 from kvmha.cli.main import main
 from kvmha.host import CommandTimeout
 from kvmha.tools import cibadmin, crm_mon, drbd, ssh
@@ -333,3 +334,26 @@ def test_a_replica_that_is_promoted_is_left_as_it_is(host, capsys):
     host.role = "Primary"
     assert run(host, "promote", "r1", "--accept-loss") == 0
     assert "promoted on n1 already" in capsys.readouterr().out
+
+
+class TestRedundancies:
+    """What kvmha status says of a node's resources, in one sentence each."""
+
+    def test_each_resource_has_its_sentence(self):
+        node = Node()
+        node.commands[drbd.events_argv()] = lambda: node.events
+        (found,) = status.redundancies(node)
+        assert found.sentence == "r1: 2 current copies, in step"
+
+    def test_a_split_brain_that_drbd_has_found_is_named_with_the_peers_name(self):
+        node = Node()
+        node.parts()
+        node.files["/var/lib/kvmha/drbd-split-brain/r1"] = b"n2\n"
+        (found,) = status.redundancies(node)
+        assert (found.is_split, found.level) == (True, "reduced")
+        assert found.sentence == "r1: one current copy; split brain with n2, see kvmha drbd heal"
+
+    def test_where_drbd_is_not_loaded_there_is_nothing_to_tell(self):
+        node = Node()
+        del node.files["/proc/drbd"]
+        assert status.redundancies(node) == ()
