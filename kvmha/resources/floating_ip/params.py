@@ -83,7 +83,7 @@ PARAMS = (
         happen in its time. Empty: the address does not wait.""",
     ),
     Param(
-        name="duplicate_wait", kind="integer", default="50", minimum=0, maximum=5_000,
+        name="duplicate_wait", kind="integer", default="20", minimum=0, maximum=5_000,
         shortdesc="Time to find another machine with the address, ms",
         longdesc="""How long start asks on the link, in milliseconds, whether another machine has the address, before it
         takes it (RFC 5227 for IPv4, neighbour solicitations for IPv6). It goes on listening while it announces. The
