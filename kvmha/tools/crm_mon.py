@@ -28,6 +28,12 @@ class NodeStatus(Record):
     """A guest of the cluster that is a node itself (a Pacemaker Remote guest node)."""
     attributes: dict[str, str] = {}  # noqa: RUF012 (a default that nobody changes: records are frozen)
     """Its transient attributes, promotion scores among them."""
+    kind: str = ""
+    """member or remote, in crm_mon's words."""
+    is_maintenance: bool = False
+    is_pending: bool = False
+    """It has come up and not joined yet."""
+    is_dc: bool = False
 
 
 class ResourceStatus(Record):
@@ -40,6 +46,20 @@ class ResourceStatus(Record):
     is_failed: bool
     pending: str = ""
     """What is under way: ``Starting``, ``Migrating`` and the like, empty for nothing."""
+    is_managed: bool = True
+    is_blocked: bool = False
+    is_orphaned: bool = False
+
+
+class FenceEvent(Record):
+    """A fencing that is over or under way, as the cluster remembers it."""
+
+    target: str
+    action: str
+    status: str
+    """success, failed or pending."""
+    completed: str
+    """When it ended, as crm_mon writes it; empty while it is under way."""
 
 
 class ClusterStatus(Record):
@@ -48,6 +68,7 @@ class ClusterStatus(Record):
     is_quorate: bool
     nodes: tuple[NodeStatus, ...]
     resources: tuple[ResourceStatus, ...]
+    fencings: tuple[FenceEvent, ...] = ()
 
     def resource(self, name: str) -> ResourceStatus | None:
         """Return the resource of that name, or None."""
@@ -72,12 +93,32 @@ def parse(xml: str) -> ClusterStatus | None:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError:
         return None
-    nodes, current = root.find("nodes"), root.find("summary/current_dc")
+    current = root.find("summary/current_dc")
+    # Without a coordinator nobody decides anything, which for whoever asks is the same as no quorum.
+    return _status(root, is_quorate=current is not None and _yes(current, "with_quorum"))
+
+
+def parse_part(xml: str, name: str, *, is_quorate: bool) -> ClusterStatus | None:
+    """Read the status that another of Pacemaker's tools prints in crm_mon's form, inside the element of that name.
+
+    Quorum stands nowhere in it. None for a text that has no such part.
+    """
+    from xml.etree import ElementTree
+
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return None
+    part = root.find(name)
+    return None if part is None else _status(part, is_quorate=is_quorate)
+
+
+def _status(root: Element, *, is_quorate: bool) -> ClusterStatus | None:
+    nodes = root.find("nodes")
     if nodes is None:
         return None
     return ClusterStatus(
-        # Without a coordinator nobody decides anything, which for whoever asks is the same as no quorum.
-        is_quorate=current is not None and _yes(current, "with_quorum"),
+        is_quorate=is_quorate,
         nodes=tuple(
             NodeStatus(
                 name=node.get("name", ""),
@@ -85,6 +126,10 @@ def parse(xml: str) -> ClusterStatus | None:
                 is_unclean=_yes(node, "unclean"),
                 is_standby=_yes(node, "standby"),
                 is_guest=bool(node.get("id_as_resource")),
+                kind=node.get("type", ""),
+                is_maintenance=_yes(node, "maintenance"),
+                is_pending=_yes(node, "pending"),
+                is_dc=_yes(node, "is_dc"),
                 attributes={
                     attribute.get("name", ""): attribute.get("value", "")
                     for told in root.iterfind("node_attributes/node")
@@ -94,7 +139,17 @@ def parse(xml: str) -> ClusterStatus | None:
             )
             for node in nodes.findall("node")
         ),
-        resources=tuple(_resource(resource) for resource in root.iter("resource")),
+        # A node may have elements of that name too (what runs on it); the section is where they all are once.
+        resources=tuple(_resource(each) for part in root.findall("resources") for each in part.iter("resource")),
+        fencings=tuple(
+            FenceEvent(
+                target=event.get("target", ""),
+                action=event.get("action", ""),
+                status=event.get("status", ""),
+                completed=event.get("completed", ""),
+            )
+            for event in root.iterfind("fence_history/fence_event")
+        ),
     )
 
 
@@ -107,6 +162,10 @@ def _resource(resource: Element) -> ResourceStatus:
         role=resource.get("role", ""),
         is_failed=_yes(resource, "failed"),
         pending=resource.get("pending", ""),
+        is_managed=resource.get("managed") != "false",
+        is_blocked=_yes(resource, "blocked"),
+        # Pacemaker 3.0.2 calls removed what was called orphaned before.
+        is_orphaned=_yes(resource, "orphaned") or _yes(resource, "removed"),
     )
 
 

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 ARGV = ("crm_simulate", "--simulate", "--xml-pipe", "--output-as=xml")
 """Take a CIB from standard input and run the transition on paper (crm_simulate(8))."""
 
+STATE_ARGV = ("crm_simulate", "--xml-pipe", "--output-as=xml")
+"""Only read the CIB and say what it shows."""
+
+FENCED, ASKED = "stonith", "crm_event"
+"""In a transition graph, the operation that fences a node, and the element that stands for it."""
+
 DISTURBING = ("stop", "demote", "restart", "recover", "move", "migrate", "start", "promote")
 """Changes in the summary that interrupt a service, or begin one; reload is none."""
 
@@ -38,12 +44,32 @@ class Step(Record):
     interval: str
 
 
+class Action(Record):
+    """One action of the transition graph, and those that must have ended before it begins."""
+
+    id: int
+    operation: str
+    """start, stop, migrate_to, notify, stonith...; of the scheduler's own marks, such as load_stopped, what it calls
+    them."""
+    resource: str
+    node: str
+    interval_ms: int
+    is_real: bool
+    """False: nothing is executed for it; the stop of a resource on a node that was fenced is such a one."""
+    after: tuple[int, ...]
+    """The ids of the actions that it waits for."""
+
+
 class Transition(Record):
     """All that would happen."""
 
     changes: tuple[Change, ...]
     steps: tuple[Step, ...]
     fenced: tuple[str, ...]
+    graph: tuple[Action, ...] = ()
+    """Filled by ``transition`` only."""
+    text: str = ""
+    """All that was printed, for its part revised_cluster_status."""
 
     def disturbs(self, *subjects: str) -> tuple[Change, ...]:
         """Return the changes that interrupt, begin or move a service, of these resources or, none named, of all."""
@@ -58,6 +84,74 @@ def simulate(host: Host, cib: str, *, timeout: float = 60.0) -> Transition:
     if found is None:
         raise CommandError(ARGV, "printed no result that can be read")
     return found
+
+
+def state(host: Host, cib: str, *, folder: str = "", timeout: float = 60.0) -> str:
+    """Return, as XML, how the scheduler reads the status section of a CIB, in its part cluster_status.
+
+    ``folder`` is where its draft goes (CIB_shadow_dir); empty for Pacemaker's own place. Raises CommandError.
+    """
+    return host.run(*STATE_ARGV, given=cib, timeout=timeout, env=_drafts(folder)).out
+
+
+def transition(host: Host, cib: str, *, folder: str, more: tuple[str, ...] = (), timeout: float = 120.0) -> Transition:
+    """Return what the scheduler would do, with the graph of it; the CIB after it is in ``folder``/after.xml.
+
+    ``more`` are options such as --op-inject. Raises CommandError.
+    """
+    graph, after = f"{folder}/{GRAPH}", f"{folder}/{AFTER}"
+    argv = (*ARGV, "--save-graph", graph, "--save-output", after, *more)
+    done = host.run(*argv, given=cib, timeout=timeout, env=_drafts(folder))
+    found = parse(done.out)
+    if found is None:
+        raise CommandError(argv, "printed no result that can be read")
+    return found.replace(graph=parse_graph(host.read_bytes(graph, GRAPH_LIMIT).decode()), text=done.out)
+
+
+GRAPH, AFTER = "graph.xml", "after.xml"
+GRAPH_LIMIT = 512 * 1024 * 1024
+
+
+def _drafts(folder: str) -> dict[str, str]:
+    return {"CIB_shadow_dir": folder} if folder else {}
+
+
+def parse_graph(xml: str) -> tuple[Action, ...]:
+    """Read a transition graph, in the order of the ids. Raises CommandError for what is none."""
+    from xml.etree import ElementTree
+
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError as error:
+        raise CommandError(("crm_simulate",), f"wrote a graph that cannot be read: {error}") from None
+    found = []
+    for synapse in root.iter("synapse"):
+        after = tuple(int(each.get("id", "0")) for each in synapse.iterfind("inputs/trigger/*"))
+        found += [_action(each, after) for each in synapse.iterfind("action_set/*")]
+    return tuple(sorted(found, key=lambda action: action.id))
+
+
+def _action(element: Element, after: tuple[int, ...]) -> Action:
+    # The key is RESOURCE_OPERATION_INTERVAL, and all three may have underscores but the last.
+    key, operation = element.get("operation_key", ""), element.get("operation", "")
+    rest, _, interval = key.rpartition("_")
+    primitive, given = element.find("primitive"), element.find("attributes")
+    if primitive is not None:
+        # The instance of a clone is named by its long id.
+        resource = primitive.get("long-id", "") or primitive.get("id", "")
+        resource = resource.rpartition(":")[2] if not resource.rpartition(":")[2].isdigit() else resource
+    else:
+        resource = rest[: -len(operation) - 1] if rest.endswith(f"_{operation}") else ""
+    node = element.get("on_node", "") or ("" if given is None else given.get("CRM_meta_on_node", ""))
+    return Action(
+        id=int(element.get("id", "0")),
+        operation=operation,
+        resource=resource,
+        node=node,
+        interval_ms=int(interval) if interval.isdigit() else 0,
+        is_real=element.tag in ("rsc_op", ASKED),
+        after=after,
+    )
 
 
 def parse(xml: str) -> Transition | None:

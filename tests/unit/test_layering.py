@@ -21,14 +21,15 @@ MAY_IMPORT = {
     "tools": {"record", "host", "errors", "policy"},
     "alert": {"record", "host"},
     "resources": {"record", "host", "ocf", "policy", "tools", "alert"},
-    "gather": {"record", "host", "errors", "policy", "tools"},
+    "gather": {"record", "host", "errors", "policy", "tools", "cluster"},
     "cluster": {"record", "host", "errors", "policy", "tools"},
     "lab": {"record", "host", "errors", "policy", "tools", "cluster"},
+    "whatif": {"record", "host", "errors", "policy", "tools", "gather", "cluster"},
     "drill": {"record", "host", "errors", "policy", "tools", "gather", "alert"},
     "observe": {"record", "host", "errors", "policy", "tools", "gather", "alert"},
     "cli": {
         "record", "host", "errors", "policy", "tools", "gather",
-        "resources", "ocf", "cluster", "lab", "drill", "observe", "alert",
+        "resources", "ocf", "cluster", "lab", "drill", "observe", "whatif", "alert",
     },
     "__main__": {"cli"},
 }  # fmt: skip

@@ -5,7 +5,14 @@ Every other place that needs one of these numbers, the templates as well as the 
 
 from __future__ import annotations
 
-from kvmha.policy.timing.fencing import SBD_WATCHDOG_S, STONITH_TIMEOUT_S, AgentTimes, agent_times, msgwait_s
+from kvmha.policy.timing.fencing import (
+    FENCE_CALL_S,
+    SBD_WATCHDOG_S,
+    STONITH_TIMEOUT_S,
+    AgentTimes,
+    agent_times,
+    msgwait_s,
+)
 from kvmha.policy.timing.operations import (
     CLEARED_MIB_S,
     DEFAULT_BANDWIDTH_MIB_S,
@@ -30,6 +37,7 @@ from kvmha.policy.timing.totem import Link, QuorumDevice, Totem, totem
 __all__ = [
     "CLEARED_MIB_S",
     "DEFAULT_BANDWIDTH_MIB_S",
+    "FENCE_CALL_S",
     "FREED_MIB_S",
     "MIGRATION_RESERVE_S",
     "MONITOR",

@@ -27,6 +27,8 @@ class Executed(Record):
     at: int
     """When that result was first seen, in seconds since the epoch; 0 if not told."""
     reason: str
+    took_ms: int
+    """How long the agent ran."""
     can_reload: bool
     """Whether the result came with the list of parameters whose change needs a restart. Without it all need one."""
 
@@ -53,6 +55,7 @@ def _executed(node: str, resource: str, agent: str, op: Element) -> Executed:
         call=_whole(op.get("call-id", "-1")),
         at=_whole(op.get("last-rc-change", "0")),
         reason=op.get("exit-reason", ""),
+        took_ms=_whole(op.get("exec-time", "0")),
         can_reload="op-force-restart" in op.attrib,
     )
 
