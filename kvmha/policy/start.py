@@ -107,6 +107,18 @@ def why_not_within(memory: Memory, guest: str, node: str) -> str | None:
     return f"{guest} needs {need} MiB and {node} has {free} MiB free{promised}"
 
 
+def why_not(
+    guest: str, node: str, peers: tuple[Peer, ...], disks: tuple[Disk, ...], memory: tuple[Memory, ...]
+) -> tuple[str, ...]:
+    """Return every reason against a start of a guest on this node, the weightiest first; empty if there is none."""
+    found = [
+        *(why_not_beside(guest, peer) for peer in peers),
+        *(why_not_from(disk) for disk in disks),
+        *(why_not_within(each, guest, node) for each in memory),
+    ]
+    return tuple(reason for reason in found if reason)
+
+
 def overhead(memory_kib: int) -> int:
     """Return what a guest's QEMU will take beside that memory."""
     return memory_kib // PAGE_TABLES + BASE_KIB

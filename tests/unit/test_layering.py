@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "ocf": {"record", "host"},
     "tools": {"record", "host", "errors", "policy"},
     "alert": {"record", "host"},
-    "resources": {"record", "host", "ocf", "policy", "tools", "alert"},
+    "journal": {"record", "host", "errors", "policy"},
+    "resources": {"record", "host", "ocf", "policy", "tools", "alert", "journal"},
     "gather": {"record", "host", "errors", "policy", "tools", "cluster"},
     "cluster": {"record", "host", "errors", "policy", "tools"},
     "lab": {"record", "host", "errors", "policy", "tools", "cluster"},
@@ -29,7 +30,7 @@ MAY_IMPORT = {
     "observe": {"record", "host", "errors", "policy", "tools", "gather", "alert"},
     "cli": {
         "record", "host", "errors", "policy", "tools", "gather",
-        "resources", "ocf", "cluster", "lab", "drill", "observe", "whatif", "alert",
+        "resources", "ocf", "cluster", "lab", "drill", "observe", "whatif", "alert", "journal",
     },
     "__main__": {"cli"},
 }  # fmt: skip

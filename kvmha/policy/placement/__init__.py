@@ -5,7 +5,7 @@ Invariant: what is promised fits, by bins and not by sums; what is not known spe
 
 from __future__ import annotations
 
-from kvmha.policy.placement.fitting import why_not
+from kvmha.policy.placement.fitting import Choice, choices, why_not
 from kvmha.policy.placement.mending import helps
 from kvmha.policy.placement.reading import Shortage, of_snapshot, shortages
 from kvmha.policy.placement.records import (
@@ -24,8 +24,9 @@ from kvmha.policy.placement.survival import Survey, losses, plan_of, plans
 from kvmha.policy.snapshot import Snapshot
 
 __all__ = [
-    "INFINITY", "Cluster", "GuestNeed", "Help", "HostRoom", "NPlusOne", "Plan", "Reason", "Shortage", "Stranded",
-    "Survey", "gib", "helps", "losses", "n_plus_one", "of_snapshot", "plan_of", "plans", "shortages", "why_not",
+    "INFINITY", "Choice", "Cluster", "GuestNeed", "Help", "HostRoom", "NPlusOne", "Plan", "Reason", "Shortage",
+    "Stranded", "Survey", "choices", "gib", "helps", "losses", "n_plus_one", "of_snapshot", "plan_of", "plans",
+    "shortages", "why_not",
 ]  # fmt: skip
 
 MENDED = 4

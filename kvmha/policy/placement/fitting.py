@@ -7,6 +7,7 @@ apart: those that lie in guest and host alone (``why_never``), and those that de
 from __future__ import annotations
 
 from kvmha.policy.placement.records import INFINITY, UNKNOWN, UP_TO_DATE, Cluster, GuestNeed, HostRoom, Reason, gib
+from kvmha.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -231,6 +232,34 @@ def why_not(cluster: Cluster, guest: str, host: str) -> tuple[Reason, ...]:
         found += bins.why_full(known, host, bins.claims[member.name] or {})
         bins.put(member.name, host)
     return tuple(_unique(found))
+
+
+class Choice(Record):
+    """A host for a guest: what would be left of its memory, how it is preferred, and what speaks against it."""
+
+    host: str
+    score: int
+    left_mib: int | None
+    """What would be free beside the guest; negative where it does not fit, None where that is not known."""
+    reasons: tuple[Reason, ...]
+
+
+def choices(cluster: Cluster, guest: str) -> tuple[Choice, ...]:
+    """Return every host for a guest, those that may have it first, the preferred and then the emptiest at the top."""
+    need = cluster.guest(guest)
+    if need is None:
+        return ()
+    bins = Bins(cluster)
+    if need.node in bins.hosts:
+        bins.take(guest, need.node)
+    found = []
+    for host in cluster.hosts:
+        claim = bins.claims[guest]
+        is_known = claim is not None and host.memory_mib is not None and not bins.unknown[host.name]
+        left = bins.left[host.name][MEMORY] - claim[MEMORY] if is_known and claim is not None else None
+        reasons = why_not(cluster, guest, host.name)
+        found.append(Choice(host=host.name, score=score(need, host.name), left_mib=left, reasons=reasons))
+    return tuple(sorted(found, key=lambda each: (bool(each.reasons), -each.score, -(each.left_mib or 0), each.host)))
 
 
 def _unique(reasons: list[Reason]) -> Iterator[Reason]:

@@ -14,6 +14,8 @@ from kvmha.tools.domain_xml import DomainXmlError, parse_needs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kvmha.resources.virtual_domain import VirtualDomain
     from kvmha.resources.virtual_domain.definition import Definition
 
@@ -25,14 +27,27 @@ def check(agent: VirtualDomain, definition: Definition) -> None:
         needs = parse_needs(definition.xml)
     except DomainXmlError as error:
         raise OcfError(codes.ERR_CONFIGURED, f"{agent.source}: {error}") from None
-    reasons = []
-    if agent.param("peer_check"):
-        reasons += [start.why_not_beside(guest.name, peer) for peer in peers.look(agent, guest)]
-    reasons += [start.why_not_from(disk) for disk in disks.look(agent, needs.disks)]
-    if agent.param("memory_check"):
-        node = peers.own_name(agent)
-        reasons += [start.why_not_within(memory, guest.name, node) for memory in room.look(agent, guest, needs)]
-    found = [reason for reason in reasons if reason]
+    looks_at_memory = agent.param("memory_check")
+    seen: dict[str, Any] = {
+        "guest": guest.name,
+        "peers": tuple(peers.look(agent, guest)) if agent.param("peer_check") else (),
+        "disks": tuple(disks.look(agent, needs.disks)),
+        "node": peers.own_name(agent) if looks_at_memory else "",
+        "memory": tuple(room.look(agent, guest, needs)) if looks_at_memory else (),
+    }
+    found = start.why_not(**seen)
     if found:
         room.release(agent)
+        _write_down(agent, guest.name, seen, found)
         raise OcfError(codes.ERR_GENERIC, "; ".join(found))
+
+
+def _write_down(agent: VirtualDomain, guest: str, seen: dict[str, Any], found: tuple[str, ...]) -> None:
+    """Keep the refusal with all that was seen, for kvmha decisions and kvmha replay."""
+    from kvmha import journal
+
+    said = f"not started: {'; '.join(found)}"
+    resource = agent.env.instance.partition(":")[0]
+    journal.record(
+        agent.host, "start", seen, found, subject=f"start {guest}", said=said, guests=sorted({guest, resource})
+    )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from kvmha import journal
 from kvmha.host import CommandMissing, CommandTimeout
 from kvmha.ocf import codes
 from kvmha.ocf.agent import OcfError
 from kvmha.ocf.env import OcfEnv
+from kvmha.policy import decisions
 from kvmha.resources.virtual_domain import VirtualDomain, before_start
 from kvmha.resources.virtual_domain.definition import Definition
 from kvmha.resources.virtual_domain.room import FOLDER as CLAIMS
@@ -430,3 +432,20 @@ def test_the_peers_come_first_among_several_reasons(host, peers):
     peers["n3"].run_guest(uuid=UUID)
     found = refusal(host, domain(disk("/a/1"))).split("; ")
     assert [reason.split()[0] for reason in found] == ["web1", "disk", "web1"]
+
+
+# -------------------------------------------------------------------- the journal
+
+
+def test_a_refusal_is_written_down_and_made_again(host):
+    reason = refusal(host, domain(disk(IMAGE)))
+    (entry,) = journal.entries(host)
+    assert entry.said == f"not started: {reason}"
+    assert entry.guests == ("web1",)
+    assert decisions.again(entry).is_same
+
+
+def test_a_start_that_nothing_speaks_against_is_not_written_down(host):
+    host.files[IMAGE] = b"x"
+    assert refusal(host, domain(disk(IMAGE))) is None
+    assert list(journal.entries(host)) == []
