@@ -67,7 +67,7 @@ def node_facts(host: Host, node: str, definitions: Iterable[str]) -> NodeFacts:
         units=_tried(why, "units", lambda: systemctl.show(host, *UNITS, timeout=TIMEOUT)),
         addresses=_tried(why, "addresses", lambda: ip_address.look(host, timeout=TIMEOUT)),
         autostarted=autostart.names(host),
-        definitions=tuple(_definition(host, path) for path in paths),
+        definitions=tuple(definition(host, path) for path in paths),
         watchdog=found,
         has_watchdog=None if "has_watchdog" in why else found is not None,
         sbd=settings,
@@ -106,7 +106,8 @@ def _digest(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _definition(host: Host, path: str) -> Definition:
+def definition(host: Host, path: str) -> Definition:
+    """Return what a guest's definition on this node says, or why it cannot be read."""
     try:
         text = host.read_bytes(path)
         identity = domain_xml.parse_identity(text)

@@ -51,16 +51,21 @@ def snapshot_of(
     source: str = "live",
     at: float | None = None,
     folder: str = "",
+    shown: str = "",
 ) -> Snapshot:
     """Return the cluster that a CIB shows; ``folder`` is for drafts (crm_simulate).
+
+    ``shown`` is how the scheduler reads it, as XML with the part cluster_status or revised_cluster_status; empty to
+    ask it.
 
     Raises UserError for what is no CIB, CommandError, CorosyncConfError.
     """
     facts = of_files(conf=conf, cib=cib, nodes=nodes, source=source, cib_source=source)
     if wanted is not None:
         facts = with_description(facts, wanted)
-    shown = crm_mon.parse_part(crm_simulate.state(host, cib, folder=folder), "cluster_status", is_quorate=False)
-    return assemble(facts, cib, shown, source=source, at=at)
+    text = shown or crm_simulate.state(host, cib, folder=folder)
+    found = [crm_mon.parse_part(text, part, is_quorate=False) for part in ("cluster_status", "revised_cluster_status")]
+    return assemble(facts, cib, found[0] or found[1], source=source, at=at)
 
 
 def assemble(facts: Facts, text: str, shown: ClusterStatus | None, *, source: str, at: float | None) -> Snapshot:

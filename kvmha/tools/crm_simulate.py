@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kvmha.host import CommandError
+from kvmha.policy.plan import Action
 from kvmha.record import Record
 
 TYPE_CHECKING = False
@@ -17,8 +18,8 @@ ARGV = ("crm_simulate", "--simulate", "--xml-pipe", "--output-as=xml")
 STATE_ARGV = ("crm_simulate", "--xml-pipe", "--output-as=xml")
 """Only read the CIB and say what it shows."""
 
-FENCED, ASKED = "stonith", "crm_event"
-"""In a transition graph, the operation that fences a node, and the element that stands for it."""
+EVENT = "crm_event"
+"""In a transition graph, the element that stands for something that the cluster itself does, such as a fencing."""
 
 DISTURBING = ("stop", "demote", "restart", "recover", "move", "migrate", "start", "promote")
 """Changes in the summary that interrupt a service, or begin one; reload is none."""
@@ -33,6 +34,8 @@ class Change(Record):
     source: str
     target: str
     reason: str
+    is_blocked: bool = False
+    """Planned, and not possible: fencing or quorum is missing for it."""
 
 
 class Step(Record):
@@ -42,22 +45,6 @@ class Step(Record):
     resource: str
     node: str
     interval: str
-
-
-class Action(Record):
-    """One action of the transition graph, and those that must have ended before it begins."""
-
-    id: int
-    operation: str
-    """start, stop, migrate_to, notify, stonith...; of the scheduler's own marks, such as load_stopped, what it calls
-    them."""
-    resource: str
-    node: str
-    interval_ms: int
-    is_real: bool
-    """False: nothing is executed for it; the stop of a resource on a node that was fenced is such a one."""
-    after: tuple[int, ...]
-    """The ids of the actions that it waits for."""
 
 
 class Transition(Record):
@@ -101,12 +88,16 @@ def transition(host: Host, cib: str, *, folder: str, more: tuple[str, ...] = (),
     """
     graph, after = f"{folder}/{GRAPH}", f"{folder}/{AFTER}"
     argv = (*ARGV, "--save-graph", graph, "--save-output", after, *more)
-    done = host.run(*argv, given=cib, timeout=timeout, env=_drafts(folder))
+    done = host.run(*argv, given=cib, timeout=timeout, env=_drafts(folder), ok=(0, INVALID))
     found = parse(done.out)
     if found is None:
         raise CommandError(argv, "printed no result that can be read")
     return found.replace(graph=parse_graph(host.read_bytes(graph, GRAPH_LIMIT).decode()), text=done.out)
 
+
+INVALID = 1
+"""The exit code where a plan could not be carried out to its end, such as a stop on a node that cannot be fenced; the
+rest of it was, and is in the result (CRM_EX_ERROR)."""
 
 GRAPH, AFTER = "graph.xml", "after.xml"
 GRAPH_LIMIT = 512 * 1024 * 1024
@@ -149,7 +140,7 @@ def _action(element: Element, after: tuple[int, ...]) -> Action:
         resource=resource,
         node=node,
         interval_ms=int(interval) if interval.isdigit() else 0,
-        is_real=element.tag in ("rsc_op", ASKED),
+        is_real=element.tag in ("rsc_op", EVENT),
         after=after,
     )
 
@@ -188,5 +179,10 @@ def _change(element: Element) -> Change:
         action, subject = element.get("action", ""), element.get("resource", "")
         source = element.get("source", element.get("node", ""))
     return Change(
-        action=action, subject=subject, source=source, target=element.get("dest", ""), reason=element.get("reason", "")
+        action=action,
+        subject=subject,
+        source=source,
+        target=element.get("dest", ""),
+        reason=element.get("reason", ""),
+        is_blocked=element.get("blocked") == "true",
     )

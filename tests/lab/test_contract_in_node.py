@@ -20,6 +20,7 @@ NEEDED = (
     "tests/contract/test_metadata.py",
     "tests/contract/test_constraints.py",
     "tests/contract/test_node_files.py",
+    "tests/contract/test_whatif.py",
 )
 
 

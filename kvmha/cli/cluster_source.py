@@ -1,0 +1,140 @@
+"""Where a question about a whole cluster gets it from: the running one, or files."""
+
+from __future__ import annotations
+
+import datetime
+
+from kvmha import gather
+from kvmha.cluster import description
+from kvmha.cluster.facts import of_files
+from kvmha.errors import UserError
+from kvmha.gather.cluster import snapshot_of
+from kvmha.host import CommandError
+from kvmha.policy.node import NodeFacts
+from kvmha.record import Record
+from kvmha.tools import cib as cib_reader
+from kvmha.tools import corosync_conf, crm_mon
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from kvmha.cluster.fields import ClusterDescription
+    from kvmha.host import Host
+    from kvmha.policy.snapshot import Snapshot
+
+LIVE = "the running cluster"
+
+
+class Source(Record):
+    """A cluster's CIB, and how one like it is read, with what the scheduler shows of it (empty to ask)."""
+
+    text: str
+    read: Callable[[str, str], Snapshot]
+    bandwidth: float | None
+    status: crm_mon.ClusterStatus | None = None
+    """What crm_mon says of the running cluster; None for a file."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which cluster is meant."""
+    parser.add_argument(
+        "--cib", metavar="FILE",
+        help="a saved CIB instead of the running one: of cibadmin --query, or cib.xml of a report",
+    )  # fmt: skip
+    parser.add_argument(
+        "--corosync-conf", metavar="FILE",
+        help="its corosync.conf, for votes and times (default: this node's, unless --cib is given)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--description", metavar="cluster.yaml", help="for what only it says: sizes and limits of guests"
+    )
+
+
+def load(args: argparse.Namespace, host: Host, folder: str) -> Source:
+    """Return the cluster that was asked for. Raises UserError, CommandError."""
+    wanted = description.load(host, args.description) if args.description else None
+    conf = text_of(host, args.corosync_conf) if args.corosync_conf else None
+    status = None
+    if args.cib:
+        text, source = text_of(host, args.cib), args.cib
+    else:
+        text, source = _live(host), LIVE
+        status = crm_mon.look(host, timeout=30.0)
+        if conf is None and host.exists(corosync_conf.PATH):
+            conf = host.read(corosync_conf.PATH)
+    nodes = _definitions(host, text, source) if not args.cib else ()
+
+    def read(cib: str, shown: str = "") -> Snapshot:
+        try:
+            found = snapshot_of(
+                host, cib, conf=conf, wanted=wanted, nodes=nodes, source=source, folder=folder, shown=shown
+            )
+        except corosync_conf.CorosyncConfError as error:
+            raise UserError(f"{args.corosync_conf or corosync_conf.PATH}: {error}") from None
+        return with_history(found, status)
+
+    _check(text, source)
+    return Source(text=text, read=read, bandwidth=_bandwidth(wanted), status=status)
+
+
+def _bandwidth(wanted: ClusterDescription | None) -> float | None:
+    return float(wanted.migration.bandwidth) if wanted is not None else None
+
+
+def _live(host: Host) -> str:
+    try:
+        return cib_reader.live(host)
+    except CommandError as error:
+        raise UserError(
+            f"no cluster answers here ({error}); run it on a node, or give a saved one with --cib"
+        ) from None
+
+
+def _check(text: str, source: str) -> None:
+    cib = cib_reader.read(text, source)
+    if not cib.nodes:
+        raise UserError(f"{source} has no nodes; give what cibadmin --query prints on a node of the cluster")
+
+
+def text_of(host: Host, path: str) -> str:
+    """Return a file's text. Raises UserError."""
+    try:
+        return host.read(path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _definitions(host: Host, text: str, source: str) -> tuple[NodeFacts, ...]:
+    """Return the sizes of the guests whose definitions this node can read."""
+    here = of_files(cib=text, cib_source=source)
+    paths = [guest.resource.params.get("config", "") for guest in here.guests]
+    found = tuple(gather.definition(host, path) for path in dict.fromkeys(paths) if path)
+    return (NodeFacts(node="", definitions=found),) if found else ()
+
+
+def with_history(snapshot: Snapshot, status: crm_mon.ClusterStatus | None) -> Snapshot:
+    """Return a snapshot that knows when each node was fenced last."""
+    if status is None:
+        return snapshot
+    last: dict[str, float] = {}
+    for event in status.fencings:
+        at = when(event.completed)
+        if event.status == "success" and at is not None:
+            last[event.target] = max(last.get(event.target, 0.0), at)
+    return snapshot.replace(nodes=tuple(node.replace(fenced_at=last.get(node.name)) for node in snapshot.nodes))
+
+
+def when(text: str) -> float | None:
+    """Read a time as crm_mon prints it in XML (2026-11-23 03:24:44Z, with fractions and zones of later versions)."""
+    word = text.strip().replace(" ", "T", 1).replace(" ", "")
+    word = f"{word[:-1]}+00:00" if word.endswith("Z") else word
+    head, dot, tail = word.partition(".")
+    if dot:
+        digits = tail[: len(tail) - len(tail.lstrip("0123456789"))]
+        word = f"{head}.{digits[:6].ljust(6, '0')}{tail[len(digits) :]}"
+    try:
+        return datetime.datetime.fromisoformat(word).timestamp()
+    except ValueError:
+        return None

@@ -1,0 +1,171 @@
+"""The events that can be asked about: their words, and what each one needs to make sense.
+
+A row of the table is a word, what it is given, and what it does; ``then`` lets the cluster come to rest in between.
+"""
+
+from __future__ import annotations
+
+from kvmha.errors import UserError
+from kvmha.policy.failover import Trouble
+from kvmha.policy.snapshot import MEMBER, Snapshot
+from kvmha.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NODE, RESOURCE, SIZE, LINK = "NODE", "RESOURCE", "SIZE", "LINK"
+
+KILL, CUT, STANDBY, ONLINE = "kill", "cut", "standby", "online"
+FAIL_FENCING, MIGRATE, ADD_GUEST, FAIL = "fail-fencing", "migrate", "add-guest", "fail"
+LINK_LOST, LOSE_STORAGE, LOSE_DEVICE, LOSE_QUORUM = "link", "lose-storage", "lose-device", "lose-quorum"
+THEN = "then"
+
+WORDS = {
+    KILL: ((NODE,), "the node loses its power"),
+    CUT: ((NODE,), "the node runs on and nobody reaches it"),
+    LINK_LOST: ((NODE, LINK), "one of the node's links is lost"),
+    STANDBY: ((NODE,), "the node is emptied"),
+    ONLINE: ((NODE,), "the node leaves standby"),
+    FAIL_FENCING: ((NODE,), "the node cannot be fenced"),
+    LOSE_STORAGE: ((NODE,), "the node loses the disks of its guests"),
+    LOSE_DEVICE: ((), "the quorum device is gone"),
+    LOSE_QUORUM: ((), "quorum is lost"),
+    FAIL: ((RESOURCE,), "the resource's monitor fails"),
+    MIGRATE: ((RESOURCE, NODE), "the resource is sent to the node"),
+    ADD_GUEST: ((SIZE,), "one guest more, so large"),
+}
+
+UNITS_MIB = {"mib": 1, "m": 1, "gib": 1024, "g": 1024, "tib": 1024 * 1024, "t": 1024 * 1024}
+
+
+class Event(Record):
+    """One thing that happens."""
+
+    word: str
+    values: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """The words by which it was asked for."""
+        return " ".join((self.word, *self.values))
+
+
+def parse(words: Sequence[str], snapshot: Snapshot) -> tuple[tuple[Event, ...], ...]:
+    """Return the events, in phases that ``then`` parts. Raises UserError for what makes no sense here."""
+    phases: list[list[Event]] = [[]]
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if word == THEN:
+            phases.append([])
+            continue
+        if word not in WORDS:
+            raise UserError(f'there is no event "{word}"; there are {", ".join(WORDS)}, and "then" between two')
+        names, _ = WORDS[word]
+        values, left = tuple(left[: len(names)]), left[len(names) :]
+        if len(values) < len(names) or any(value in WORDS or value == THEN for value in values):
+            raise UserError(f"{word} wants {' and '.join(names)}: {word} {' '.join(names)}")
+        event = Event(word=word, values=values)
+        _check(event, snapshot)
+        phases[-1].append(event)
+    if not all(phases):
+        raise UserError('"then" stands between two events')
+    for phase in phases:
+        _check_together(phase)
+    return tuple(tuple(phase) for phase in phases)
+
+
+def _check(event: Event, snapshot: Snapshot) -> None:
+    names, _ = WORDS[event.word]
+    for kind, value in zip(names, event.values):
+        if kind == NODE:
+            _check_node(event, value, snapshot)
+        elif kind == RESOURCE:
+            _check_resource(event, value, snapshot)
+        elif kind == SIZE:
+            mebibytes(value)
+        elif kind == LINK:
+            _check_link(value, snapshot)
+    if event.word == LOSE_DEVICE and snapshot.quorum is not None and snapshot.quorum.device is None:
+        raise UserError("lose-device: this cluster has no quorum device")
+
+
+def _check_node(event: Event, name: str, snapshot: Snapshot) -> None:
+    node = snapshot.node(name)
+    if node is None:
+        known = ", ".join(each.name for each in snapshot.nodes)
+        raise UserError(f"{event.word}: there is no node {name}; the nodes are {known}")
+    if node.kind != MEMBER and event.word in (KILL, CUT, FAIL_FENCING, LINK_LOST):
+        raise UserError(f"{event.word}: {name} is a remote node; name the node on which its resource runs")
+    if event.word in (KILL, CUT, STANDBY, LOSE_STORAGE) and not node.is_online:
+        raise UserError(f"{event.word}: {name} is offline already")
+    if event.word == STANDBY and node.is_standby:
+        raise UserError(f"standby: {name} is in standby already")
+    if event.word == ONLINE and not node.is_standby:
+        raise UserError(f"online: {name} is not in standby")
+
+
+def _check_resource(event: Event, name: str, snapshot: Snapshot) -> None:
+    resource = snapshot.resource(name)
+    if resource is None:
+        guests = ", ".join(guest.name for guest in snapshot.guests) or "none"
+        raise UserError(f"{event.word}: there is no resource {name}; the guests are {guests}")
+    if event.word == FAIL and not resource.nodes:
+        raise UserError(f"fail: {name} does not run, so its monitor cannot fail")
+    if event.word == MIGRATE and event.values[1] in resource.nodes:
+        raise UserError(f"migrate: {name} runs on {event.values[1]} already")
+
+
+def _check_link(text: str, snapshot: Snapshot) -> None:
+    known = [str(link.number) for link in snapshot.totem.links] if snapshot.totem is not None else None
+    if known is not None and text not in known:
+        raise UserError(f"link: there is no link {text}; the links are {', '.join(known)}")
+    if not text.isdigit():
+        raise UserError(f'link: "{text}" is no link; give its number, such as link n1 0')
+
+
+def _check_together(phase: list[Event]) -> None:
+    struck = [event.values[0] for event in phase if event.word in (KILL, CUT, STANDBY, ONLINE)]
+    for name in struck:
+        if struck.count(name) > 1:
+            raise UserError(f"{name} is struck twice at the same time; put then between the two events")
+    gone = {event.values[0] for event in phase if event.word in (KILL, CUT)}
+    for event in phase:
+        if event.word == MIGRATE and event.values[1] in gone:
+            raise UserError(f"migrate: {event.values[1]} is gone at the same time; put then between the two events")
+
+
+def mebibytes(text: str) -> int:
+    """Read a size such as 8GiB or 8192MiB. Raises UserError."""
+    word = text.strip().lower()
+    digits = word.rstrip("abcdefghijklmnopqrstuvwxyz ")
+    unit = word[len(digits) :].strip()
+    if not digits.isdigit() or unit not in UNITS_MIB or not int(digits):
+        raise UserError(f'add-guest: "{text}" is no size; give it as 8GiB or 8192MiB')
+    return int(digits) * UNITS_MIB[unit]
+
+
+def trouble_of(phase: Sequence[Event], snapshot: Snapshot) -> Trouble:
+    """Return what the events of a phase mean for the nodes."""
+    found = Trouble()
+    for event in phase:
+        first = event.values[:1]
+        if event.word == KILL:
+            found = found.joined(Trouble(dead=first))
+        elif event.word == CUT or (event.word == LINK_LOST and links_left(event, snapshot) == 0):
+            found = found.joined(Trouble(cut=first))
+        elif event.word == FAIL_FENCING:
+            found = found.joined(Trouble(unfenceable=first))
+        elif event.word == LOSE_DEVICE:
+            found = found.joined(Trouble(device_alive=False))
+        elif event.word == LOSE_QUORUM:
+            found = found.joined(Trouble(lacks_quorum=True))
+    return found
+
+
+def links_left(event: Event, snapshot: Snapshot) -> int | None:
+    """Return how many links a node has after one is lost; None where no corosync.conf tells."""
+    if snapshot.totem is None:
+        return None
+    return len([link for link in snapshot.totem.links if str(link.number) != event.values[1]])

@@ -1,0 +1,160 @@
+"""What-if with Pacemaker's own scheduler, on the complete example of three nodes."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from kvmha.cli.main import main
+from kvmha.cluster import description, render
+from kvmha.gather.cluster import snapshot_of
+from kvmha.host import Host
+
+HOST = Host()
+
+STATE = """\
+<node_state id="{number}" uname="n{number}" in_ccm="true" crmd="online" join="member" expected="member">
+  <transient_attributes id="{number}"><instance_attributes id="status-{number}">
+    <nvpair id="score-{number}" name="drbd-promotion-score-web2" value="{score}"/>
+  </instance_attributes></transient_attributes>
+  <lrm id="{number}"><lrm_resources/></lrm>
+</node_state>"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, checkout):
+    """Return the CIB of a running cluster, and its corosync.conf."""
+    if HOST.which("crm_simulate") is None:
+        pytest.skip("not installed: crm_simulate; it is in a lab node (tests/lab/test_contract_in_node.py)")
+    folder = tmp_path_factory.mktemp("whatif")
+    made = render.render(description.load(HOST, str(checkout / "cluster-templates/three-node/cluster.yaml")))
+    states = "".join(STATE.format(number=number, score=10001 - number) for number in (1, 2, 3))
+    cib = re.sub(r"<status\s*/>", "", made["cib.xml"]).replace("</cib>", f"<status>{states}</status></cib>")
+    cib = cib.replace("<cib ", '<cib have-quorum="1" dc-uuid="1" crm_feature_set="3.16.1" ', 1)
+    path = folder / "cib.xml"
+    path.write_text(cib)
+    for name in ("begun.xml", "running.xml"):
+        HOST.run("crm_simulate", "-x", str(path), "-S", "-O", str(folder / name), timeout=60)
+        path = folder / name
+    (folder / "corosync.conf").write_text(made["corosync.conf"])
+    return str(path), str(folder / "corosync.conf")
+
+
+@pytest.fixture
+def ask(files, capsys):
+    """Return a function that asks, and returns the exit code and the answer."""
+
+    def asked(words: str):
+        code = main(["whatif", *words.split(), "--cib", files[0], "--corosync-conf", files[1], "--json"], HOST)
+        return code, json.loads(capsys.readouterr().out)
+
+    return asked
+
+
+def fates(answer, phase=0):
+    return {fate["name"]: fate for fate in answer["phases"][phase]["fates"]}
+
+
+def codes(answer, phase=0):
+    return {caution["code"] for caution in answer["phases"][phase]["cautions"]}
+
+
+def at(answer, what, subject):
+    (found,) = (m for m in answer["phases"][0]["moments"] if (m["what"], m["subject"]) == (what, subject))
+    return found
+
+
+def test_the_snapshot_of_a_saved_cib_is_complete(files, tmp_path):
+    cib, conf = (HOST.read(path) for path in files)
+    found = snapshot_of(HOST, cib, conf=conf, folder=str(tmp_path))
+    assert [node.name for node in found.nodes if node.is_usable] == ["n1", "n2", "n3"]
+    web2 = found.resource("web2")
+    assert (web2.nodes, web2.disks, web2.memory_mib, web2.is_movable) == (("n2",), ("web2",), 4096, True)
+    assert found.replica_scores("web2") == {"n1": 10000, "n2": 9999, "n3": 9998}
+    assert [device.level for device in found.node("n1").fencing] == [1, 2, 2]
+    assert found.score("db1", "n1") == -1_000_000
+    assert found.quorum.voters[0].name == "n1"
+    assert found.unread == ()
+
+
+def test_the_guests_of_a_dead_node_start_elsewhere_after_its_fencing(ask):
+    code, answer = ask("kill n1")
+    web1 = fates(answer)["web1"]
+    assert (code, web1["how"], web1["before"]) == (0, "starts", ["n1"])
+    assert web1["after"] in (["n2"], ["n3"])
+    assert at(answer, "lost", "n1")["ends"]["usual_s"] < at(answer, "fence", "n1")["ends"]["usual_s"]
+    assert at(answer, "fence", "n1")["ends"]["usual_s"] < at(answer, "start", "web1")["begins"]["usual_s"]
+    assert {"fencing-unproven", "no-margin"} <= codes(answer)
+
+
+def test_nothing_of_a_node_that_cannot_be_fenced_is_started_elsewhere(ask):
+    code, answer = ask("kill n1 fail-fencing n1")
+    assert (code, answer["alarming"]) == (1, True)
+    assert fates(answer)["web1"]["how"] == "held"
+    assert at(answer, "start", "web1")["begins"] is None
+    assert {"not-fenced", "held"} <= codes(answer)
+
+
+def test_without_quorum_nothing_starts(ask):
+    code, answer = ask("kill n1 kill n2")
+    assert code == 1
+    assert not [m for m in answer["phases"][0]["moments"] if m["what"] in ("start", "fence")]
+
+
+def test_a_second_failure_comes_after_the_first_has_settled(ask):
+    _, answer = ask("kill n1 then kill n2")
+    assert [phase["outlook"]["acting"] for phase in answer["phases"]] == [["n2", "n3"], []]
+    assert fates(answer, 1)["web1"]["before"] == fates(answer, 0)["web1"]["after"]
+
+
+def test_standby_moves_a_guest_live_with_the_right_to_write_first(ask):
+    code, answer = ask("standby n2")
+    assert (code, fates(answer)["web2"]["how"]) == (0, "moves live")
+    arrived = at(answer, "arrive", "primary-web2")["ends"]["usual_s"]
+    assert arrived <= at(answer, "move away", "web2")["begins"]["usual_s"]
+
+
+def test_a_lost_disk_makes_the_guest_leave_live(ask):
+    _, answer = ask("lose-storage n2")
+    assert (fates(answer)["web2"]["how"], "disk-stale" in codes(answer)) == ("moves live", False)
+
+
+def test_a_guest_that_fits_nowhere_is_an_error(ask):
+    code, answer = ask("add-guest 1TiB")
+    assert (code, fates(answer)["new-guest"]["how"], "not-recovered" in codes(answer)) == (1, "stays down", True)
+    assert fates(ask("add-guest 8GiB")[1])["new-guest"]["how"] == "starts"
+
+
+def test_one_of_two_links_moves_nothing(ask):
+    code, answer = ask("link n1 0")
+    assert (code, answer["phases"][0]["moments"]) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("nonsense", "is no XML", id="not-xml"),
+        pytest.param("<cib><configuration>", "is no XML", id="truncated"),
+        pytest.param("<other/>", "has no <configuration>", id="another-document"),
+        pytest.param("<cib><configuration/></cib>", "has no nodes", id="empty"),
+    ],
+)
+def test_a_cib_that_is_none_ends_with_one_sentence(tmp_path, capsys, text, said):
+    path = tmp_path / "cib.xml"
+    path.write_text(text)
+    assert main(["whatif", "kill", "n1", "--cib", str(path)], HOST) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_the_picture_has_a_bar_for_each_thing_that_happens(files, tmp_path, capsys):
+    path = tmp_path / "timeline.svg"
+    words = ["whatif", "kill", "n1", "--cib", files[0], "--corosync-conf", files[1], "--svg", str(path)]
+    assert main(words, HOST) == 0
+    assert "what if: kill n1" in capsys.readouterr().out
+    drawn = path.read_text()
+    assert "fence n1" in drawn
+    assert "start web1" in drawn

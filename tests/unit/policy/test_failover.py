@@ -1,0 +1,154 @@
+"""Who goes on after a failure, who is fenced, who of a pair survives, and when fencing is not advised."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from kvmha.policy import failover, quorum
+from kvmha.policy.failover import Trouble, outlook
+from kvmha.policy.snapshot import GUEST, Device, Failure, Node, Replica, Resource, Snapshot
+
+
+def node(name: str, *, delay: float = 0.0, devices: bool = True, **more) -> Node:
+    fencing = (Device(name=f"fence-{name}", agent="fence_ipmilan", delay_s=delay, delay_most_s=delay, usual_s=1.0),)
+    return Node(name=name, fencing=fencing if devices else (), **more)
+
+
+def guest(name: str, *nodes: str, priority: int = 0, **more) -> Resource:
+    return Resource(name=name, agent="ocf:kvmha:VirtualDomain", kind=GUEST, nodes=nodes, priority=priority, **more)
+
+
+def cluster(*nodes: Node, device: quorum.Device | None = None, **more) -> Snapshot:
+    voters = tuple(quorum.Voter(name=each.name, nodeid=number) for number, each in enumerate(nodes, 1))
+    settings = quorum.Settings(voters=voters, two_node=len(nodes) == 2 and device is None, device=device)
+    return Snapshot(nodes=nodes, quorum=settings, **more)
+
+
+TRIPLE = cluster(node("n1"), node("n2"), node("n3"), resources=(guest("web1", "n1"), guest("web2", "n2")))
+
+
+def codes(found: failover.Outlook) -> set[str]:
+    return {caution.code for caution in found.warnings}
+
+
+def test_the_others_go_on_and_fence_the_dead_node():
+    found = outlook(TRIPLE, Trouble(dead=("n1",)))
+    assert (found.acting, found.lost) == (("n2", "n3"), ("n1",))
+    (fencing,) = found.fencings
+    assert (fencing.node, fencing.asked_by, fencing.devices, fencing.fails) == (
+        "n1",
+        ("n2", "n3"),
+        ("fence-n1",),
+        False,
+    )
+
+
+def test_a_fencing_that_fails_is_said_and_fails():
+    found = outlook(TRIPLE, Trouble(dead=("n1",), unfenceable=("n1",)))
+    assert found.fencings[0].fails
+    assert "not-fenced" in codes(found)
+
+
+def test_a_node_without_a_device_is_never_fenced():
+    bare = cluster(node("n1", devices=False), node("n2"), node("n3"))
+    found = outlook(bare, Trouble(dead=("n1",)))
+    assert found.fencings[0].fails
+    assert any("nothing can fence it" in caution.said for caution in found.warnings)
+
+
+def test_a_fencing_that_was_never_seen_is_unproven_and_one_that_was_is_not():
+    assert "fencing-unproven" in codes(outlook(TRIPLE, Trouble(dead=("n1",))))
+    proven = TRIPLE.replace(nodes=tuple(each.replace(fenced_at=1.0) for each in TRIPLE.nodes))
+    assert "fencing-unproven" not in codes(outlook(proven, Trouble(dead=("n1",))))
+
+
+def test_without_quorum_nobody_acts_and_nobody_is_fenced():
+    found = outlook(TRIPLE, Trouble(dead=("n1", "n2")))
+    assert (found.acting, found.standing, found.fencings) == ((), ("n3",), ())
+
+
+def test_the_node_that_is_cut_off_keeps_its_guests_and_that_is_said():
+    frozen = TRIPLE.replace(properties={"no-quorum-policy": "freeze"})
+    said = outlook(frozen, Trouble(cut=("n1",))).said
+    assert "n1: no-quorum-policy=freeze: without quorum it keeps what it runs and starts nothing" in said
+
+
+@pytest.mark.parametrize(
+    ("delays", "survivor"),
+    [
+        pytest.param((5.0, 0.0), "n1", id="first-is-favoured"),
+        pytest.param((0.0, 5.0), "n2", id="second-is-favoured"),
+    ],
+)
+def test_the_side_whose_fencing_is_delayed_survives_the_split(delays, survivor):
+    pair = cluster(node("n1", delay=delays[0]), node("n2", delay=delays[1]))
+    found = outlook(pair, Trouble(cut=("n1",)))
+    assert found.acting == (survivor,)
+    assert "survives" in found.race
+
+
+def test_a_split_without_a_delay_is_left_to_chance_and_that_is_said():
+    assert "left to chance" in outlook(cluster(node("n1"), node("n2")), Trouble(cut=("n1",))).race
+
+
+def test_priority_fencing_delay_favours_the_node_with_the_guests_that_count():
+    pair = cluster(
+        node("n1"), node("n2"), resources=(guest("a", "n1", priority=1), guest("b", "n2", priority=10)),
+        properties={"priority-fencing-delay": "15s"},
+    )  # fmt: skip
+    assert outlook(pair, Trouble(cut=("n1",))).acting == ("n2",)
+    # A dead node does not shoot: the delay is only lost time then.
+    assert outlook(pair, Trouble(dead=("n2",))).fencings[0].usual_s == 16.0
+    assert outlook(pair, Trouble(dead=("n1",))).fencings[0].usual_s == 1.0
+
+
+def test_the_favourite_of_a_pair_has_the_data_first_then_health_then_priorities():
+    guests = (guest("a", "n1", priority=10), guest("b", "n2", priority=1))
+    pair = cluster(node("n1"), node("n2"), resources=guests)
+    assert failover.favourite(pair).node == "n1"
+    ill = pair.replace(failures=(Failure(resource="a", node="n1", operation="monitor", rc=1),))
+    assert failover.favourite(ill).node == "n2"
+    replicas = tuple(
+        Replica(disk="r1", resource="d", node=name, score=score) for name, score in (("n1", 10000), ("n2", None))
+    )
+    choice = failover.favourite(ill.replace(replicas=replicas))
+    assert (choice.node, choice.device) == ("n1", "fence-n1")
+    assert choice.reasons[0] == "disks that only it has up to date: 1 against 0"
+    assert choice.delay_s == 2.0
+
+
+def test_there_is_no_favourite_where_three_votes_decide():
+    assert failover.favourite(TRIPLE) is None
+    assert failover.favourite(cluster(node("n1"), node("n2"), device=quorum.Device(votes=1))) is None
+
+
+def test_fencing_is_not_advised_for_a_shared_cause_or_the_last_healthy_node():
+    assert "the cause is shared" in failover.why_not_fence(TRIPLE, "n1", ("n1", "n2"))
+    assert failover.why_not_fence(TRIPLE, "n1", ("n1",)) is None
+    rest = cluster(node("n1"), node("n2", is_standby=True), node("n3", is_online=False))
+    assert "last node that can run anything" in failover.why_not_fence(rest, "n1", ())
+
+
+def test_no_corosync_conf_is_said_where_votes_are_assumed():
+    assert "votes-assumed" in codes(outlook(TRIPLE.replace(quorum=None), Trouble(dead=("n1",))))
+
+
+def test_fencing_that_is_off_is_an_error():
+    off = TRIPLE.replace(properties={"stonith-enabled": "false"})
+    assert "fencing-off" in codes(outlook(off, Trouble(dead=("n1",))))
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_whatever_dies_or_is_cut_off_no_part_without_quorum_fences(count):
+    names = [f"n{number}" for number in range(1, count + 1)]
+    whole = cluster(*(node(name) for name in names), resources=tuple(guest(f"g-{name}", name) for name in names))
+    for size in range(count + 1):
+        for dead in combinations(names, size):
+            rest = [name for name in names if name not in dead]
+            for cuts in range(len(rest) + 1):
+                for cut in combinations(rest, cuts):
+                    found = outlook(whole, Trouble(dead=dead, cut=cut))
+                    failover.check_invariants(whole, found, {})
+                    assert set(found.standing) <= set(rest)

@@ -1,0 +1,66 @@
+"""The words of what-if: what is taken, and what is refused with which sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from kvmha.errors import UserError
+from kvmha.policy import quorum, timing
+from kvmha.policy.snapshot import GUEST, REMOTE, Node, Resource, Snapshot
+from kvmha.whatif import events
+
+CLUSTER = Snapshot(
+    nodes=(Node(name="n1"), Node(name="n2"), Node(name="n3", is_online=False), Node(name="r1", kind=REMOTE)),
+    resources=(
+        Resource(name="web1", agent="a", kind=GUEST, nodes=("n1",)),
+        Resource(name="web2", agent="a", kind=GUEST, nodes=()),
+    ),
+    quorum=quorum.Settings(voters=(quorum.Voter(name="n1", nodeid=1),)),
+    totem=timing.totem(3, links=((0, None, None, None), (1, None, None, None))),
+)
+
+
+def test_events_happen_together_and_then_parts_them():
+    found = events.parse(["kill", "n1", "fail-fencing", "n1", "then", "migrate", "web1", "n2"], CLUSTER)
+    assert [[event.said for event in phase] for phase in found] == [["kill n1", "fail-fencing n1"], ["migrate web1 n2"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("explode n1", 'there is no event "explode"'),
+        ("kill", "kill wants NODE: kill NODE"),
+        ("kill then kill n1", "kill wants NODE"),
+        ("kill n9", "there is no node n9; the nodes are n1, n2, n3, r1"),
+        ("kill n3", "n3 is offline already"),
+        ("kill r1", "r1 is a remote node"),
+        ("online n1", "n1 is not in standby"),
+        ("migrate web9 n2", "there is no resource web9; the guests are web1, web2"),
+        ("migrate web1 n1", "web1 runs on n1 already"),
+        ("migrate web1 n2 kill n2", "n2 is gone at the same time"),
+        ("fail web2", "web2 does not run"),
+        ("add-guest large", '"large" is no size'),
+        ("add-guest 0GiB", '"0GiB" is no size'),
+        ("link n1 7", "there is no link 7; the links are 0, 1"),
+        ("lose-device", "this cluster has no quorum device"),
+        ("kill n1 cut n1", "n1 is struck twice at the same time"),
+        ("kill n1 then", '"then" stands between two events'),
+        ("then kill n1", '"then" stands between two events'),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(words, said):
+    with pytest.raises(UserError) as refused:
+        events.parse(words.split(), CLUSTER)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(("text", "size"), [("8GiB", 8192), ("512MiB", 512), ("2g", 2048), ("1T", 1048576)])
+def test_sizes_are_read(text, size):
+    assert events.mebibytes(text) == size
+
+
+def test_a_node_whose_only_link_is_lost_is_cut_off():
+    one = CLUSTER.replace(totem=timing.totem(3))
+    phase = events.parse(["link", "n1", "0"], one)[0]
+    assert events.trouble_of(phase, one).cut == ("n1",)
+    assert events.trouble_of(events.parse(["link", "n1", "0"], CLUSTER)[0], CLUSTER).cut == ()
