@@ -17,7 +17,7 @@ import kvmha
 from kvmha.errors import UserError
 from kvmha.host import SIGPIPE, CommandError, CommandMissing, Host
 
-VERBS = ("adopt", "cluster", "decisions", "drbd", "install-agents", "lab", "replay", "whatif")
+VERBS = ("adopt", "cluster", "decisions", "drbd", "install-agents", "lab", "quorum", "replay", "status", "whatif")
 
 FAILED, BAD_INPUT, INTERRUPTED, NO_READER = 1, 2, 130, 128 + SIGPIPE
 

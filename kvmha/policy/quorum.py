@@ -314,12 +314,12 @@ def _verdict(held: Rules, part: Part) -> Verdict:
     device_is_fatal = part.has_device and not after(held, part, part.members).is_quorate
     spare = _spare(held, part)
     said = [_why(held, part)]
-    if len(part.members) > 1 and len(fatal) == len(part.members):
+    if len(part.members) == 1:
+        said.append("it is the last one")
+    elif len(fatal) == len(part.members):
         said.append("one more failure stops everything")
     elif fatal:
         said.append(f"the loss of {' or '.join(fatal)} stops everything")
-    elif len(part.members) == 1:
-        said.append("it is the last one")
     if device_is_fatal:
         said.append("the loss of the quorum device stops everything")
     return Verdict(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from kvmha.policy import placement
 from kvmha.policy.failover import ERROR, NOTE, UP_TO_DATE_SCORE, WARNING, Caution
 from kvmha.policy.forecast import Moment, When, every
+from kvmha.policy.placement import admission
 from kvmha.policy.snapshot import GUEST, Snapshot
 from kvmha.record import Record
 
@@ -142,19 +144,19 @@ def _was_off(before: Snapshot, name: str) -> bool:
 
 
 def _shortages(before: Snapshot, planned: Snapshot) -> Iterator[Caution]:
-    """Yield the nodes that would have more on them than they have memory, and had not before."""
-    for node in planned.nodes:
-        if node.memory_mib is None:
-            continue
-        sizes = {name: _used(state, node.name) for name, state in (("before", before), ("planned", planned))}
-        if sizes["planned"] > max(node.memory_mib, sizes["before"]):
-            short = sizes["planned"] - node.memory_mib
-            said = f"guests of {sizes['planned']} MiB on {node.memory_mib} MiB: {short} MiB are missing"
-            yield Caution(code="no-memory", severity=ERROR, subject=node.name, said=said)
+    """Yield the nodes that would have more on them than they have, and had not before."""
+    known = {shortage.node: shortage.need_mib for shortage in placement.shortages(before)}
+    for shortage in placement.shortages(planned):
+        if shortage.need_mib > known.get(shortage.node, 0):
+            yield Caution(code="no-memory", severity=ERROR, subject=shortage.node, said=shortage.said)
 
 
-def _used(state: Snapshot, node: str) -> int:
-    return sum(each.memory_mib or 0 for each in state.on(node) if each.kind == GUEST)
+def unwelcome(before: Snapshot, planned: Snapshot) -> Iterator[Caution]:
+    """Yield why an act that is left to people, a guest more or a move, should not be done: it takes the reserve."""
+    found = admission.admit(placement.of_snapshot(before), placement.of_snapshot(planned))
+    if not found.is_admitted:
+        for reason in found.reasons:
+            yield Caution(code="n-plus-one", severity=ERROR, subject=reason.subject, said=reason.said)
 
 
 def _stale(planned: Snapshot, found: tuple[Fate, ...]) -> Iterator[Caution]:

@@ -81,13 +81,15 @@ class Asking:
             moments = (*_losses(snapshot, look), *moments)
         after = {each.name: each.nodes for each in planned.resources}
         fates = answer.fates(snapshot, after, look, moments, rounds)
-        said = (*known, *_of_links(phase, snapshot), *answer.cautions(snapshot, planned, look, fates))
+        said = [*known, *_of_links(phase, snapshot), *answer.cautions(snapshot, planned, look, fates)]
+        if all(event.word in (events.ADD_GUEST, events.MIGRATE) for event in phase):
+            said += answer.unwelcome(snapshot, planned)
         return Phase(
             events=tuple(event.said for event in phase),
             outlook=look,
             moments=moments,
             fates=fates,
-            cautions=said,
+            cautions=tuple(said),
             over=over if rounds else When(),
         )
 

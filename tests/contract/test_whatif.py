@@ -158,3 +158,21 @@ def test_the_picture_has_a_bar_for_each_thing_that_happens(files, tmp_path, caps
     drawn = path.read_text()
     assert "fence n1" in drawn
     assert "start web1" in drawn
+
+
+def test_the_status_of_a_saved_cib_names_what_was_never_proven(files, capsys):
+    words = ["status", "--cib", files[0], "--corosync-conf", files[1]]
+    assert main(words, HOST) == 1
+    assert "it answers, and was never proven on n1, n2, n3" in " ".join(capsys.readouterr().out.split())
+    assert main([*words, "--json"], HOST) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert {point["name"]: point["level"] for point in said["points"]} == {
+        "nodes": "well", "quorum": "well", "fencing": "reduced", "room": "well", "disks": "well", "actions": "well",
+    }  # fmt: skip
+    assert [guest["name"] for guest in said["guests"]] == ["web1", "web2", "db1", "licence1"]
+
+
+def test_the_status_fits_into_80_columns(files, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    main(["status", "--cib", files[0], "--corosync-conf", files[1]], HOST)
+    assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 80

@@ -76,6 +76,10 @@ def test_the_survivor_of_a_dead_peer_is_quorate_by_two_node_and_not_without():
     assert found.warnings == ("no part has quorum: nothing is started or fenced until nodes come back",)
 
 
+def test_the_last_of_a_pair_is_called_that():
+    assert judge(settings(2, two_node=True), [["n1"]]).parts[0].said[-1] == "it is the last one"
+
+
 def test_a_node_that_boots_alone_waits_for_the_others():
     found = judge(settings(2, two_node=True), [["n1"]], is_cold=True)
     assert quorate(found) == []

@@ -1,0 +1,1 @@
+"""Looking on: what the cluster is like, for people and for monitoring."""

@@ -1,0 +1,88 @@
+"""kvmha quorum, offline."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kvmha.cli.main import main
+from kvmha.host import Host
+
+CONF = """\
+totem {
+  version: 2
+  cluster_name: demo
+}
+nodelist {
+%s}
+quorum {
+  provider: corosync_votequorum
+%s}
+"""
+NODE = "  node {\n    name: n%d\n    nodeid: %d\n    ring0_addr: 192.0.2.%d\n  }\n"
+
+
+@pytest.fixture
+def conf(tmp_path):
+    """Return a function that writes a corosync.conf of so many nodes."""
+
+    def written(count: int, more: str = "", text: str = "") -> str:
+        path = tmp_path / "corosync.conf"
+        path.write_text(text or CONF % ("".join(NODE % (n, n, n) for n in range(1, count + 1)), more))
+        return str(path)
+
+    return written
+
+
+def test_the_parts_of_a_split_are_told_as_text_and_as_json(conf, capsys):
+    words = ["quorum", "--corosync-conf", conf(3), "--partition", "n1,n2", "--partition", "n3"]
+    assert main(words, Host()) == 0
+    assert "n1 n2: quorate, may fence" in capsys.readouterr().out
+    assert main([*words, "--json"], Host()) == 0
+    parts = json.loads(capsys.readouterr().out)["parts"]
+    assert [(part["part"]["members"], part["may_fence"]) for part in parts] == [(["n1", "n2"], True), (["n3"], False)]
+
+
+def test_no_quorum_anywhere_is_exit_code_1(conf):
+    assert main(["quorum", "--corosync-conf", conf(3), "--partition", "n1"], Host()) == 1
+
+
+def test_a_device_that_is_gone_gives_no_vote(conf):
+    device = "  device {\n    model: net\n    votes: 1\n    net {\n      algorithm: ffsplit\n    }\n  }\n"
+    words = ["quorum", "--corosync-conf", conf(2, device), "--partition", "n1"]
+    assert main(words, Host()) == 0
+    assert main([*words, "--qdevice-alive", "no"], Host()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--partition", "n1,n9"], "there is no node n9; the nodes are n1, n2, n3"),
+        (["--partition", "n1", "--partition", "n1,n2"], "n1 is named twice"),
+        (["--partition", ","], "--partition names no node"),
+    ],
+)
+def test_parts_that_make_no_sense_end_with_one_sentence(conf, capsys, words, said):
+    assert main(["quorum", "--corosync-conf", conf(3), *words], Host()) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("totem {\n", "the section totem has no end"),
+        ("totem {\n}\n", "has no nodelist"),
+        ("nodelist {\n  node {\n    name: n1\n    nodeid: 1\n  }\n}\n", "expected corosync_votequorum"),
+    ],
+)
+def test_a_file_that_is_none_ends_with_one_sentence(conf, capsys, text, said):
+    assert main(["quorum", "--corosync-conf", conf(0, text=text)], Host()) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path, capsys):
+    assert main(["quorum", "--corosync-conf", str(tmp_path / "gone")], Host()) == 2
+    assert "No such file" in capsys.readouterr().err
