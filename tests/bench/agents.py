@@ -17,9 +17,10 @@ from kvmha.host import CommandError, Host
 from kvmha.lab.lab import Lab, load
 from kvmha.lab.plan import make_plan
 from kvmha.record import Record, plain
-from tests.bench import address_cases, address_speed, address_takeover, cases, replica_speed, tables
+from tests.bench import address_cases, address_speed, address_takeover, cases, replica_cases, replicas, tables
 from tests.bench.calls import ADDRESS_SIDES
 from tests.bench.cases import Outcome
+from tests.bench.replicas import Replicas
 from tests.bench.speed import Measurement, Speed, aims
 from tests.bench.stage import Stage
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 SPEED, ADDRESS, TAKEOVER, REPLICA = "speed", "address", "takeover", "replica"
 PARTS = (
     f"{SPEED} (guests), {ADDRESS} (cost and all cases of addresses), {TAKEOVER} (what clients miss of them), "
-    f"{REPLICA} (DRBD, on kernels of its own)"
+    f"{REPLICA} (cost, all cases and promotions of DRBD, on kernels of its own)"
 )
 NODES = 2
 MOST_TAKEOVERS = 10
@@ -53,12 +54,12 @@ class Result(Record):
     speed: Speed | None = None
     cases: tuple[Outcome, ...] = ()
     addresses: Addresses = Addresses(speed=None, takeovers=(), cases=())
-    replicas: Speed | None = None
+    replicas: Replicas = Replicas()
 
     @property
     def is_good(self) -> bool:
         """Tell whether ours was right in every case that was run."""
-        return all(outcome.ours.is_right for outcome in (*self.cases, *self.addresses.cases))
+        return all(outcome.ours.is_right for outcome in (*self.cases, *self.addresses.cases, *self.replicas.cases))
 
 
 def main(words: list[str]) -> int:
@@ -87,7 +88,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace, host: Host) -> int:
-    known = {SPEED, ADDRESS, TAKEOVER, REPLICA, *(str(case.number) for case in (*cases.CASES, *address_cases.CASES))}
+    known = {SPEED, ADDRESS, TAKEOVER, REPLICA, *replica_cases.NUMBERS}
+    known |= {str(case.number) for case in (*cases.CASES, *address_cases.CASES)}
     if set(args.only or ()) - known or args.runs < 1:
         parts = (SPEED, ADDRESS, TAKEOVER, REPLICA)
         numbers = ", ".join(sorted(known - set(parts), key=int))
@@ -96,12 +98,15 @@ def _run(args: argparse.Namespace, host: Host) -> int:
     say = _silent if args.json else _sayer(host, begun)
     only = set(args.only or ())
     # Its nodes and those of the cluster at one time would be too much for a small machine.
-    replicas = None
-    if not only or REPLICA in only:
-        runs = min(args.runs, replica_speed.MOST_RUNS)
-        replicas = replica_speed.measure(host, runs, say, suite=args.suite, name=f"{args.name}-drbd")
-    result = Result(suite=args.suite, replicas=replicas) if only == {REPLICA} else _in_cluster(args, host, say)
-    result = result.replace(replicas=replicas)
+    found = Replicas()
+    numbers = only & set(replica_cases.NUMBERS)
+    if not only or REPLICA in only or numbers:
+        is_whole = not only or REPLICA in only
+        name = f"{args.name}-drbd"
+        found = replicas.measure(host, args.runs, say, suite=args.suite, name=name, is_whole=is_whole, numbers=numbers)
+    is_all = bool(only) and only <= {REPLICA, *replica_cases.NUMBERS}
+    result = Result(suite=args.suite) if is_all else _in_cluster(args, host, say)
+    result = result.replace(replicas=found)
     if args.json:
         print(json.dumps({**plain(result), "is_good": result.is_good}, indent=2))
     else:

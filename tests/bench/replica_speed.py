@@ -6,8 +6,7 @@ yardstick alike; the multiples are what to look at. The nodes have no cluster: n
 
 from __future__ import annotations
 
-from kvmha.lab.lab import Lab
-from kvmha.lab.plan import LabError, make_plan
+from kvmha.lab.plan import LabError
 from tests.bench import calls
 from tests.bench.calls import EXECUTOR, Call, Job, Side
 from tests.bench.speed import YARDSTICK, Aim, Speed, in_turns, row
@@ -16,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kvmha.host import Host
+    from kvmha.lab.lab import Lab
     from tests.bench.speed import Row
 
 SHELL_REPLICA, OUR_REPLICA = Side(provider="linbit", kind="drbd"), Side(provider="kvmha", kind="DRBD")
@@ -53,32 +52,25 @@ for _ in 1 2 3 4 5; do drbdadm adjust bench && break; done
 MINUTE = 60.0
 
 
-def measure(host: Host, runs: int, say: Callable[[str], None], *, suite: str, name: str) -> Speed:
-    """Bring up two nodes with a replica each, measure, and remove them. Raises LabError."""
-    lab = Lab(host, make_plan(name, nodes=2, suite=suite, kernel="uml"))
-    say("replica: two nodes with kernels of their own")
-    try:
-        lab.up(lambda _phase, _text: None, bare=True)
-        return on(lab, runs, say)
-    finally:
-        lab.down()
-
-
-def on(lab: Lab, runs: int, say: Callable[[str], None]) -> Speed:
-    """Measure on two nodes that are up and whose data disks are empty."""
-    node = lab.plan.nodes[0].name
+def prepare(lab: Lab) -> None:
+    """Make two replicas on two nodes that are up and whose data disks are empty. Raises LabError."""
     calls.install(lab)
     for one in lab.plan.nodes:
         lab.copy_in(one.name, "/etc/drbd.d/bench.res", CONFIGURATION)
         lab.run(one.name, "sh", "-c", SET_UP, timeout=2 * MINUTE)
-    _connect(lab, node)
+    _connect(lab, lab.plan.nodes[0].name)
+
+
+def measure(lab: Lab, runs: int, say: Callable[[str], None]) -> Speed:
+    """Measure on two nodes with replicas that are in step."""
+    node = lab.plan.nodes[0].name
     say(f"replica: {runs} rounds of monitor, probe, validate-all and meta-data of both agents")
     actions: dict[str, Callable[[Side], Call]] = {
-        "monitor": lambda _side: _call("monitor", interval=10),
-        "probe": lambda _side: _call("monitor"),
-        "probe, no such resource": lambda _side: _call("monitor", "absent"),
-        "validate-all": lambda _side: _call("validate-all"),
-        "meta-data": lambda _side: _call("meta-data"),
+        "monitor": lambda _side: call("monitor", interval=10),
+        "probe": lambda _side: call("monitor"),
+        "probe, no such resource": lambda _side: call("monitor", "absent"),
+        "validate-all": lambda _side: call("validate-all"),
+        "meta-data": lambda _side: call("meta-data"),
     }
     lab.run(node, "drbdsetup", "primary", "0", timeout=MINUTE)
     rows = in_turns(lab, node, REPLICA_SIDES, actions, runs)
@@ -99,7 +91,8 @@ def _connect(lab: Lab, node: str) -> None:
     raise LabError("the two nodes' DRBD does not connect")
 
 
-def _call(action: str, resource: str = "bench", interval: float = 0.0) -> Call:
+def call(action: str, resource: str = "bench", interval: float = 0.0) -> Call:
+    """Return the call of an action as the executor makes it for a promotable clone."""
     return Call(
         action=action,
         instance=f"drbd-{resource}",

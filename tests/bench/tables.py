@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.bench.agents import Result
     from tests.bench.calls import Side
     from tests.bench.cases import Outcome
+    from tests.bench.replica_promotion import Promotion
     from tests.bench.speed import Aim, Row, Speed
 
 WIDTH = 160
@@ -31,7 +32,9 @@ def show(result: Result) -> None:
     _show_agents(console, SIDES, result.speed, result.cases)
     addresses = result.addresses
     _show_agents(console, ADDRESS_SIDES, addresses.speed, addresses.cases)
-    _show_agents(console, REPLICA_SIDES, result.replicas, ())
+    _show_agents(console, REPLICA_SIDES, result.replicas.speed, result.replicas.cases)
+    if result.replicas.promotions:
+        console.print(_promotion_table(result.replicas.promotions))
     if addresses.takeovers:
         console.print(_takeover_table(addresses.takeovers))
         for line in aim_lines(address_takeover.aims(addresses.takeovers)):
@@ -115,6 +118,18 @@ def _takeover_table(found: tuple[Takeover, ...]) -> Table:
                 *("-" if time is None else f"{time * 1000:.0f}" for time in times), ratio,
             )  # fmt: skip
         table.add_section()
+    return table
+
+
+def _promotion_table(found: tuple[Promotion, ...]) -> Table:
+    table = Table(title="A replica is promoted after the power of the promoted one was cut, seconds")
+    for column in ("setup", "cuts", "after the fencing was confirmed", "each", "after the cut"):
+        table.add_column(column, justify="left" if column == "setup" else "right")
+    for one in found:
+        each = " ".join("-" if cut.from_fenced is None else f"{cut.from_fenced:.1f}" for cut in one.cuts)
+        times = [one.median(what) for what in ("from_fenced", "from_cut")]
+        after, whole = ("-" if time is None else f"{time:.1f}" for time in times)
+        table.add_row(one.way.name, str(len(one.cuts)), after, each, whole)
     return table
 
 
