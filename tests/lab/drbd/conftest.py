@@ -13,7 +13,8 @@ from kvmha.lab.lab import Lab, find
 from kvmha.lab.plan import make_plan
 from tests.lab.drbd.pair import Pair
 
-LAB = pytest.StashKey()
+LAB, MADE = pytest.StashKey(), pytest.StashKey()
+"""The lab, and the lab if this session has made it."""
 
 
 def pytest_collection_modifyitems(items):
@@ -37,6 +38,15 @@ def pytest_runtest_makereport(item):
         report.sections.append(("logs of all nodes", folder))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    """Remove the lab after the last drill: two kernels would take their part of the machine from all tests after it."""
+    is_last = nextitem is None or not str(nextitem.path).startswith(os.path.dirname(__file__))
+    if is_last and MADE in item.session.stash:
+        item.session.stash[MADE].down()
+        del item.session.stash[MADE]
+
+
 @pytest.fixture(scope="session")
 def uml_lab(request):
     """The lab of this session: a pair on User Mode Linux, with a guest on DRBD.
@@ -54,12 +64,14 @@ def uml_lab(request):
     if reason := uml.why_not(image.ensure(host, suite, lambda _phase, _text: None)):
         pytest.skip(reason)
     lab = Lab(host, make_plan(f"drbd-{os.getpid()}", nodes=2, suite=suite, kernel="uml"))
-    request.session.stash[LAB] = lab
+    request.session.stash[LAB] = request.session.stash[MADE] = lab
     try:
         lab.up(lambda _phase, _text: None)
         yield lab
     finally:
-        lab.down()
+        if MADE in request.session.stash:
+            lab.down()
+            del request.session.stash[MADE]
         del request.session.stash[LAB]
 
 

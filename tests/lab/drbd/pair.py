@@ -8,7 +8,7 @@ import pytest
 
 from kvmha.host import CommandError
 from kvmha.lab.plan import LabError
-from kvmha.tools import crm_mon
+from kvmha.tools import crm_mon, drbd
 
 RESOURCE, PRIMARY, CLONE, GUEST = "web1", "primary-web1", "drbd-web1", "web1"
 LIMIT = 420.0
@@ -161,3 +161,8 @@ dmsetup suspend --noflush --nolockfs data
 dmsetup load data --table "0 $size error" && dmsetup resume data
 """
 """Puts an error in the place of the data disk, from one moment to the next."""
+
+
+def allows_two(pair, node):
+    """Tell whether the kernel of a node allows two primaries."""
+    return drbd.option(pair.run(node, *drbd.show_argv(RESOURCE)).out, "allow-two-primaries") == "yes"

@@ -1,6 +1,7 @@
 """ocf:kvmha:DRBD by itself on real DRBD: ocf-tester, and what it says and does where something is in the way.
 
-It has a resource of its own, on files, beside the one that the cluster of these nodes manages.
+It has a resource of its own, on files, beside the one that the cluster of these nodes manages, and without DRBD's own
+fencing: with that a replica that comes up alone calls itself Consistent, and here it is to claim more than it knows.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ MINUTE = 60.0
 CONFIGURATION = f"""\
 resource {NAME} {{
     net {{ protocol C; ping-int 2; timeout 30; connect-int 2; }}
+    disk {{ fencing dont-care; }}
     device {DEVICE}; disk /dev/loop19; meta-disk internal;
     on n1 {{ address 10.77.1.11:7819; }}
     on n2 {{ address 10.77.1.12:7819; }}

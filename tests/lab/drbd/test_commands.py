@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.lab.drbd.pair import RESOURCE
+from tests.lab.drbd.pair import RESOURCE, allows_two
 from tests.lab.drbd.test_power_cuts import move
 from tests.lab.drbd.writer import Writer, checksum
 
@@ -14,6 +14,13 @@ REPLICATION_LINK = 1
 
 SPOIL = "dd if=/dev/urandom of=/dev/mapper/data bs=4096 seek=20000 count=2 oflag=direct conv=notrunc"
 """Changes two blocks of a replica below DRBD's back, 80 MiB from its begin."""
+
+MONITOR = (
+    "env", "OCF_ROOT=/usr/lib/ocf", "OCF_RESOURCE_INSTANCE=drbd-web1", f"OCF_RESKEY_drbd_resource={RESOURCE}",
+    "OCF_RESKEY_CRM_meta_timeout=60000", "OCF_RESKEY_CRM_meta_interval=10000", "OCF_RESKEY_CRM_meta_clone_max=2",
+    "/usr/lib/ocf/resource.d/kvmha/DRBD", "monitor",
+)  # fmt: skip
+"""The monitor as the cluster's executor calls it for the plain clone, which in maintenance nobody hears."""
 
 ALONE = "drbdadm primary --force {0} && dd if=/dev/urandom of=/dev/drbd0 bs=1M seek=100 count=3 oflag=direct"
 
@@ -23,6 +30,26 @@ def told(pair, node, *words, codes=(0, 1)):
     done = pair.run(node, "kvmha", "drbd", *words, "--json", ok=None, timeout=300)
     assert done.rc in codes, f"{words}: {done.rc}: {done.out}{done.err}"
     return json.loads(done.out)
+
+
+NOTE = """\
+#!/bin/sh
+echo "$KVMHA_ALERT_KIND $KVMHA_ALERT_SUBJECT $KVMHA_ALERT_PEER" >> /run/heard
+"""
+"""What an administrator puts into /etc/kvmha/alert.d to be told in his own way."""
+
+
+def assert_told(pair, node):
+    """See that people and the cluster hear of the split brain on a node, each in its way."""
+    (peer,) = (name for name in pair.nodes if name != node)
+    pair.wait("a program of the administrator's hears of it", lambda: pair.ask(node, "cat", "/run/heard"))
+    assert pair.run(node, "cat", "/run/heard").out.splitlines()[-1] == f"drbd-split-brain {RESOURCE} {peer}"
+    journal = ("journalctl", "--priority=alert", "--output=cat", "--no-pager", f"KVMHA_ALERT_SUBJECT={RESOURCE}")
+    assert f"split brain: {node} and {peer} were both written since they parted" in pair.run(node, *journal).out
+    (resource,) = told(pair, node, "status", RESOURCE, "--here", codes=(1,))["resources"]
+    assert resource["split_brain"] == [peer]
+    done = pair.run(node, *MONITOR, ok=(190,))
+    assert f"split brain with {peer} (StandAlone)" in done.err
 
 
 @pytest.fixture
@@ -62,6 +89,7 @@ def test_a_split_brain_is_told_explained_and_healed_for_the_side_that_is_kept(qu
     pair = quiet
     here, there = pair.sides()
     for node in pair.nodes:
+        pair.lab.copy_in(node, "/etc/kvmha/alert.d/note", NOTE, mode=0o755)
         # With DRBD's fencing it would not come this far.
         pair.run(node, "drbdsetup", "disk-options", "0", "--fencing=dont-care")
     writer = Writer(pair, here, f"split{pair.host.now():.0f}")
@@ -75,6 +103,7 @@ def test_a_split_brain_is_told_explained_and_healed_for_the_side_that_is_kept(qu
     pair.lab.heal(there)
     for node in pair.nodes:
         pair.wait("DRBD gives the connection up", lambda at=node: pair.replica(at).connection in ("StandAlone", ""))
+        assert_told(pair, node)
 
     # Each side tells its own part; no key lets one node into the other here.
     sides = {node: told(pair, node, "heal", RESOURCE, codes=(0,))["sides"][node] for node in pair.nodes}
@@ -88,6 +117,9 @@ def test_a_split_brain_is_told_explained_and_healed_for_the_side_that_is_kept(qu
     line = next(line for line in done.out.splitlines() if line.startswith(f"To be run on {there}"))
     pair.run(there, *line.partition(": ")[2].split())
     done = pair.run(there, "kvmha", "drbd", "sync", RESOURCE, timeout=300)
+    for node in pair.nodes:
+        assert pair.run(node, *MONITOR, ok=(0, 190)).err.count("split brain") == 0, "it is over"
+        pair.run(node, "rm", "-f", "/etc/kvmha/alert.d/note", "/run/heard")
     assert done.out.splitlines()[-1] == f"{RESOURCE} is up to date on all sides"
     assert checksum(pair, here, writer.safe) == writer.expected()
 
@@ -119,9 +151,3 @@ def test_a_constraint_that_a_handler_left_behind_is_removed_by_the_monitor(pair)
     # Called while nothing is wrong: it excludes the peer, as if it had come too late to hear that all is well.
     pair.run(here, "env", *environ, "/usr/lib/kvmha/drbd-fence-peer", "60", ok=(4,))
     pair.wait("the constraint is gone", lambda: not pair.constraints())
-
-
-def allows_two(pair, node):
-    """Tell whether DRBD's kernel side allows two primaries on a node."""
-    shown = pair.run(node, "drbdsetup", "show", RESOURCE, "--show-defaults").out
-    return "allow-two-primaries\tyes" in shown.replace(" ", "\t").replace("\t\t", "\t") or "primaries\tyes" in shown
