@@ -61,6 +61,12 @@ def prepare(lab: Lab) -> None:
     _connect(lab, lab.plan.nodes[0].name)
 
 
+def clear(lab: Lab) -> None:
+    """Give the data disks back. Raises LabError."""
+    for one in lab.plan.nodes:
+        lab.run(one.name, "sh", "-c", "drbdsetup down bench && rm /etc/drbd.d/bench.res", timeout=2 * MINUTE)
+
+
 def measure(lab: Lab, runs: int, say: Callable[[str], None]) -> Speed:
     """Measure on two nodes with replicas that are in step."""
     node = lab.plan.nodes[0].name

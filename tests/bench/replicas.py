@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvmha.lab import package
 from kvmha.lab.lab import Lab
 from kvmha.lab.plan import make_plan
 from kvmha.record import Record
@@ -29,30 +30,27 @@ class Replicas(Record):
 
 
 def measure(host: Host, runs: int, say: Say, *, suite: str, name: str, is_whole: bool, numbers: set[str]) -> Replicas:
-    """Measure the whole, or try the cases of these numbers; every lab is removed again. Raises LabError."""
-    found = Replicas()
+    """Measure the whole, or try the cases of these numbers; the lab is removed again. Raises LabError."""
     lab = Lab(host, make_plan(name, nodes=2, suite=suite, kernel="uml"))
     say("replica: two nodes with kernels of their own")
     try:
-        lab.up(lambda _phase, _text: None, bare=True)
+        lab.up(_quiet, bare=True, package=package.find(None))
         replica_speed.prepare(lab)
         speed = replica_speed.measure(lab, min(runs, replica_speed.MOST_RUNS), say) if is_whole else None
         wanted = set() if is_whole else numbers
         cases = tuple(replica_cases.try_all(lab, REPLICA_SIDES, wanted, replica_speed.call, say))
-        found = found.replace(speed=speed, cases=cases)
-    finally:
-        lab.down()
-    return found.replace(promotions=_promotions(host, runs, say, suite=suite, name=name)) if is_whole else found
-
-
-def _promotions(host: Host, runs: int, say: Say, *, suite: str, name: str) -> tuple[Promotion, ...]:
-    lab = Lab(host, make_plan(name, nodes=2, suite=suite, kernel="uml"))
-    say("promotion: a cluster of two nodes with kernels of their own")
-    try:
-        lab.up(lambda _phase, _text: None)
-        return replica_promotion.measure(host, lab, runs, say)
+        if not is_whole:
+            return Replicas(cases=cases)
+        replica_speed.clear(lab)
+        say("promotion: the two nodes become a cluster")
+        lab.up(_quiet)
+        return Replicas(speed=speed, cases=cases, promotions=replica_promotion.measure(host, lab, runs, say))
     except BaseException:
         lab.collect_logs("build/bench")
         raise
     finally:
         lab.down()
+
+
+def _quiet(_phase: str, _text: str) -> None:
+    pass

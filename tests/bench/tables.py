@@ -28,7 +28,7 @@ def show(result: Result) -> None:
     """Print all tables."""
     # The name of the shell agent has in it what rich takes for a picture.
     console = Console(emoji=False, width=None if sys.stdout.isatty() else WIDTH)
-    console.print(f"\nDebian {result.suite}: {', '.join(result.software)}")
+    console.print(f"\nDebian {', '.join((result.suite, *result.software))}")
     _show_agents(console, SIDES, result.speed, result.cases)
     addresses = result.addresses
     _show_agents(console, ADDRESS_SIDES, addresses.speed, addresses.cases)

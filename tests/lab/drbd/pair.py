@@ -129,7 +129,7 @@ class Pair:
             self.lab.heal(node)
         self.back(*self.nodes)
         for node in self.nodes:
-            self.run(node, "sh", "-c", f"pkill -KILL -f {HOLDER}; true")
+            self.run(node, "pkill", "-KILL", "-f", f"^{HOLDER}", ok=(0, 1))
             self.ask(node, "sh", "-c", WHOLE_DISK)
         for resource in (PRIMARY, GUEST):
             self.ask(self.nodes[0], "crm_resource", "--clear", "--resource", resource)
