@@ -135,3 +135,22 @@ def test_a_replica_that_came_up_alone_is_not_promoted_though_drbd_calls_it_curre
     tested.sh(tested.peer, f"drbdadm up {NAME}")
     tested.sh(tested.here, f"until drbdadm cstate {NAME} | grep -q Connected; do sleep 1; done")
     assert tested.agent("promote") == (0, "")
+
+
+def test_bad_input_has_its_code_and_a_reason_and_probe_and_stop_stay_true(tested):
+    code, reason = tested.agent("validate-all", drbd_resource="nobody")
+    assert (code, reason.startswith("configuration of nobody: drbdadm says: ")) == (5, True)
+    assert tested.agent("monitor", drbd_resource="nobody") == (7, "")
+    assert tested.agent("stop", drbd_resource="nobody") == (0, "")
+
+    wrong = {"CRM_meta_promoted_max": "2", "suspended_grace": "soon"}
+    for action in ("validate-all", "promote"):
+        code, reason = tested.agent(action, **wrong)
+        assert code == 6
+        assert "promoted-max is 2" in reason
+        assert 'suspended_grace="soon"' in reason
+    assert tested.agent("promote") == (0, "")
+    assert tested.agent("monitor", **wrong) == (8, "")
+    assert tested.agent("stop", **wrong) == (0, "")
+    assert tested.agent("monitor", **wrong) == (7, "")
+    assert f"name:{NAME} " not in tested.sh(tested.here, "drbdsetup events2 --now").out

@@ -22,7 +22,7 @@ def test_the_primary_loses_its_power_during_writes(written):
     pair, here, there, writer = written
     pair.lab.power(here, "off")
     writer.read(1.0)
-    pair.wait("the other node is promoted", lambda: pair.places(PRIMARY) == (there,))
+    pair.wait("the other node is promoted", lambda: pair.replica(there).role == "Primary")
     assert checksum(pair, there, writer.safe) == writer.expected()
     pair.back(here)
     pair.wait("the pair is well again", pair.is_well)
