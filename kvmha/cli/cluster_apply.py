@@ -126,7 +126,7 @@ def _report(args: argparse.Namespace, plan: Plan, left: tuple[str, ...]) -> int:
         kept = [each.item.id for each in plan.comparison.by_hand()]
         print(json.dumps({"applied": done, "kept": kept, "left": list(left)}))
     for line in () if args.json else left:
-        print(f"not done while the cluster runs: {line}")
+        print(f"left to do: {line}")
     _remark(args, "the cluster is what the description says" if not left else "all else is what the description says")
     return 0
 
@@ -138,8 +138,8 @@ def _print(args: argparse.Namespace, host: Host, wanted: Wanted, plan: Plan) -> 
     flavour = args.flavour or ("crmsh" if crmsh.is_there(host) and not pcs.is_there(host) else "pcs")
     live = cib.read(apply_plan.live_cib(host) or apply_plan.EMPTY)
     lines = commands.lines(plan.comparison.to_do(), wanted.cib(), live, flavour)
-    if not plan.is_there and flavour == "pcs":
-        lines = [shlex.join(argv) for argv in set_up.argvs(wanted)] + lines
+    if not plan.is_there:
+        lines = _first_lines(wanted, flavour) + lines
     if args.json:
         print(json.dumps(_as_json(plan, lines)))
         return
@@ -165,6 +165,13 @@ def _print(args: argparse.Namespace, host: Host, wanted: Wanted, plan: Plan) -> 
         print(f"    {line}")
     if not plan.comparison.to_do() and not plan.comparison.by_hand():
         print("nothing is different")
+
+
+def _first_lines(wanted: Wanted, flavour: str) -> list[str]:
+    """Return the commands that make a cluster of the nodes."""
+    if flavour == "pcs":
+        return [shlex.join(argv) for argv in set_up.argvs(wanted)]
+    return [f"# kvmha cluster render --flavour {flavour} writes the script that makes a cluster of the nodes by ssh"]
 
 
 def _headline(each: Difference) -> str:

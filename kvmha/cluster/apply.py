@@ -50,8 +50,8 @@ class Application:
         """Do it; return what is left to be done by hand. Raises ApplyError, UserError, CommandError."""
         if not plan.is_there:
             set_up.run(self._host, self._wanted, self._say)
-        self._need_quorum()
-        left = self._corosync()
+        away = self._need_quorum()
+        left = self._corosync(away)
         self._fencing()
         self._step("guests, addresses and all that is new or changed", _rest)
         self._step("stop what is no longer described", _removed, edit=self._stop)
@@ -71,7 +71,8 @@ class Application:
 
     # ------------------------------------------------------------------- steps
 
-    def _need_quorum(self) -> None:
+    def _need_quorum(self) -> tuple[str, ...]:
+        """Return the described nodes that are not there. Raises ApplyError without quorum."""
         status = crm_mon.look(self._host, timeout=apply_plan.ASK_LIMIT)
         if status is None or not status.is_quorate:
             raise ApplyError("the cluster has no quorum, and would take no change; nothing was changed")
@@ -79,19 +80,29 @@ class Application:
         away = sorted(node.name for node in status.nodes if node.name in described and not node.is_online)
         if away:
             self._say(f"{', '.join(away)} is not online, and gets the configuration when it joins")
+        return tuple(away)
 
-    def _corosync(self) -> tuple[str, ...]:
-        """Change what corosync takes over while it runs; return what it does not."""
-        found = [each for each in self._compare().to_do() if each.item.kind == kinds.COROSYNC]
+    def _corosync(self, away: tuple[str, ...]) -> tuple[str, ...]:
+        """Change what corosync takes over while it runs; return what it does not.
+
+        While a node is away nothing is changed: its own file would stay behind, and it would come back with other
+        times than the rest.
+        """
+        names = tuple(node.name for node in self._wanted.description.nodes)
+        lacking = f"all nodes are needed, and {', '.join(away)} is away" if away else "corosync has to be started anew"
         left = []
-        for difference in found:
+        for difference in _of_kind(self._compare(), kinds.COROSYNC):
             values = {change.field: change.wanted for change in difference.fields}
-            live = {name: value for name, value in values.items() if set_up.can_change(self._host, name)}
+            live = {name: value for name, value in values.items() if not away and set_up.can_change(name)}
             if live:
                 self._say(f"corosync.conf: {', '.join(sorted(live))}")
-                set_up.change_corosync(self._host, live)
+                set_up.change_corosync(self._host, names, live)
                 cib.change(self._host, self._editor(lambda comparison: _of_kind(comparison, kinds.COROSYNC)))
-            left += [f"corosync.conf: {name} is to be {values[name]}" for name in values if name not in live]
+            left += [
+                f"corosync.conf: {name} is to be {values[name] or 'gone'}; {lacking}"
+                for name in values
+                if name not in live
+            ]
         return tuple(left)
 
     def _fencing(self) -> None:

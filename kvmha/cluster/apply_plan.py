@@ -84,7 +84,7 @@ def refuse_foreign(host: Host, wanted: Wanted) -> None:
     name = corosync_conf.parse(text).section("totem").value("cluster_name")
     if name and name != wanted.description.cluster:
         said = f'this node is in the cluster "{name}", and the description is of "{wanted.description.cluster}"'
-        raise UserError(f"{said}; run it on a node of that cluster, or change the field cluster")
+        raise UserError(f"{said}; {corosync_conf.why_foreign(text, name)}")
 
 
 def compare(host: Host, wanted: Wanted, live: cib.Cib, overwrite: Collection[str]) -> Comparison:

@@ -1,17 +1,17 @@
 """Nodes become a cluster: corosync's configuration and keys on all of them, and both daemons running.
 
-pcs does it, because it reaches the other nodes by its own daemon. Every step finds out by itself whether it was taken
-already, so that a run that was interrupted is simply started again.
+pcs does it where it is installed, because it reaches the other nodes by its own daemon; else they are reached by ssh.
+Every step finds out by itself whether it was taken already, so that a run that was interrupted is simply started again.
 """
 
 from __future__ import annotations
 
 import os
 
-from kvmha.cluster import apply_plan, corosync_items
+from kvmha.cluster import apply_plan, corosync_items, set_up_by_ssh
 from kvmha.errors import UserError
 from kvmha.host import CommandError, CommandFailed
-from kvmha.tools import corosync_conf, crm_mon, crmsh, pcs
+from kvmha.tools import corosync_conf, crm_mon, pcs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,12 +48,7 @@ SETUP_QUORUM = ("auto_tie_breaker", "last_man_standing", "last_man_standing_wind
 def why_not(host: Host) -> str | None:
     """Return why no cluster can be set up from here, or None."""
     if not pcs.is_there(host):
-        tool = "crmsh is, and " if crmsh.is_there(host) else ""
-        return (
-            f"there is no cluster yet, and pcs, which would set it up, is not installed; {tool}this goes without: put "
-            "the corosync.conf that kvmha cluster render writes, and one authkey (corosync-keygen), into /etc/corosync "
-            "of every node, start corosync and pacemaker there, and run this again"
-        )
+        return None if host.which("ssh") else "neither pcs nor ssh is installed here, and one of them has to be"
     if not os.environ.get(PASSWORD):
         return f"set {PASSWORD} to the password that the user hacluster has on all nodes, by which pcs reaches them"
     return None
@@ -64,12 +59,19 @@ def run(host: Host, wanted: Wanted, progress: Callable[[str], None]) -> None:
     reason = why_not(host)
     if reason:
         raise UserError(reason)
-    description = wanted.description
+    if pcs.is_there(host):
+        _run_pcs(host, wanted, progress)
+    else:
+        set_up_by_ssh.run(host, wanted, progress)
+    wait_joined(host, tuple(node.name for node in wanted.description.nodes))
+
+
+def _run_pcs(host: Host, wanted: Wanted, progress: Callable[[str], None]) -> None:
     progress("let the nodes trust each other")
     _pcs(host, auth_argv(wanted), given=f"{os.environ[PASSWORD]}\n")
     witness = _witness(wanted)
     if apply_plan.live_corosync(host) is None:
-        progress(f"set up the cluster {description.cluster}")
+        progress(f"set up the cluster {wanted.description.cluster}")
         _pcs(host, setup_argv(wanted))
         if witness:
             progress(f"ask {witness} for its vote")
@@ -77,7 +79,6 @@ def run(host: Host, wanted: Wanted, progress: Callable[[str], None]) -> None:
     progress("start the cluster on all nodes, now and at boot")
     _pcs(host, pcs.enable_argv())
     _pcs(host, pcs.start_argv(JOIN_LIMIT))
-    wait_joined(host, tuple(node.name for node in description.nodes))
 
 
 def argvs(wanted: Wanted) -> list[tuple[str, ...]]:
@@ -159,11 +160,15 @@ def device_argv(wanted: Wanted) -> tuple[str, ...]:
     return (pcs.PROGRAM, "quorum", "device", "add", *own, "model", "net", *net)
 
 
-def can_change(host: Host, field: str) -> bool:
-    """Tell whether a field of corosync.conf can be changed from here while the cluster runs."""
-    return pcs.is_there(host) and corosync_items.changes_live({field: ""})
+def can_change(field: str) -> bool:
+    """Tell whether corosync takes a field of its configuration over while it runs."""
+    return corosync_items.changes_live({field: ""})
 
 
-def change_corosync(host: Host, fields: dict[str, str | None]) -> None:
-    """Change what corosync takes over while it runs, on all nodes. Raises UserError."""
-    _pcs(host, pcs.totem_argv({name.partition(".")[2]: value for name, value in fields.items()}))
+def change_corosync(host: Host, names: tuple[str, ...], fields: dict[str, str | None]) -> None:
+    """Change what corosync takes over while it runs, on the nodes of these names, which are all. Raises UserError."""
+    values = {name.partition(".")[2]: value for name, value in fields.items()}
+    if pcs.is_there(host):
+        _pcs(host, pcs.totem_argv(values))
+    else:
+        set_up_by_ssh.change_corosync(host, names, values)

@@ -6,6 +6,8 @@ from kvmha.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kvmha.host import Host
 
 PATH = "/etc/corosync/corosync.conf"
@@ -97,3 +99,35 @@ def parse(text: str) -> Section:
     if len(stack) > 1:
         raise CorosyncConfError(f"line {stack[-1].line}: the section {stack[-1].name} has no end")
     return stack[0].closed()
+
+
+def with_totem(text: str, values: Mapping[str, str | None]) -> str:
+    """Return the text with these keys of totem set, or gone where the value is None; all else stays as it is written.
+
+    Raises CorosyncConfError.
+    """
+    start = next((section.line for section in parse(text).sections if section.name == "totem"), 0)
+    lines = text.splitlines()
+    if not start:
+        lines, start = [*lines, "totem {", "}"], len(lines) + 1
+    kept: list[str] = []
+    depth, totem = 0, True
+    for line in lines[start:]:
+        depth += ("{" in line) - (line.strip() == "}")
+        totem = totem and depth >= 0
+        if not (totem and not depth and line.partition(":")[0].strip() in values):
+            kept.append(line)
+    new = [f"    {key}: {value}" for key, value in values.items() if value is not None]
+    return "\n".join([*lines[:start], *new, *kept]) + "\n"
+
+
+def why_foreign(text: str, name: str) -> str:
+    """Return what to do about a file that is of another cluster than the one that is meant."""
+    addresses = [node.value("ring0_addr") for node in parse(text).section("nodelist").all("node")]
+    if addresses == ["127.0.0.1"]:
+        # Debian's package corosync brings such a file, for a cluster named debian, and starts it.
+        return (
+            "that is what the package corosync leaves behind; take it away on every node, with pcs cluster destroy, or "
+            f"with systemctl stop pacemaker corosync && rm {PATH}, and run this again"
+        )
+    return f"run it on a node of the cluster that is described, or change the field cluster to {name}"

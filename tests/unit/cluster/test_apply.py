@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 
 import pytest
 
 from kvmha.cli.main import main
-from kvmha.cluster import apply, apply_plan, corosync_items, description, set_up
+from kvmha.cluster import apply, apply_plan, corosync_items, description, set_up, set_up_by_ssh
 from kvmha.host import CommandFailed, Completed
 from kvmha.tools import cib, corosync_conf
 from kvmha.tools.cib import editing
@@ -18,6 +20,8 @@ NOTHING = "<pacemaker-result><actions/><transition/></pacemaker-result>"
 RESTART = """<pacemaker-result><actions><rsc_action action="restart" resource="web1" node="n1"
 reason="resource definition change"/></actions><transition/></pacemaker-result>"""
 
+
+FILES = ("conf", "key", "other")
 
 START = RESTART.replace("restart", "start")
 
@@ -48,6 +52,8 @@ class ClusterInMemory(FakeHost):
         self.refuses_setup = ""
         self.away = set()
         self.installed = {"pcs", "crm"}
+        self.by_name = {}
+        self.unreachable = set()
         self.seen = []
 
     def which(self, program):
@@ -62,11 +68,14 @@ class ClusterInMemory(FakeHost):
     def run(self, *argv, timeout, ok=(0,), given="", env=None):
         self.ran.append(argv)
         refused = self.refuses_setup if argv[:3] == ("pcs", "cluster", "setup") else ""
-        rc, out = (1, "") if refused else self._answer(argv, given)
+        if argv[0] == "ssh" and argv[-2].partition("@")[2] in self.unreachable:
+            rc, out, refused = 255, "", "Permission denied (publickey)."
+        else:
+            rc, out = (1, "") if refused else self._answer(argv, given)
         done = Completed(argv=argv, rc=rc, out=out, err=refused)
         if ok is not None and rc not in ok:
             raise CommandFailed(done)
-        if "--patch" in argv or argv[0] == "pcs":
+        if "--patch" in argv or argv[0] in ("pcs", "ssh", "sh"):
             self.changes += 1
             self.seen.append(self.standing())
             if self.changes == self.dies_after:
@@ -90,9 +99,29 @@ class ClusterInMemory(FakeHost):
             self.files[corosync_conf.PATH] = wanted.corosync.encode()
         elif argv[:3] == ("pcs", "cluster", "start"):
             self.root = self.root if self.root is not None else cib.tree(apply_plan.EMPTY)
-        elif argv[0] not in ("pcs", "crm_resource", "crm_verify"):
+        elif argv[0] in ("ssh", "sh"):
+            return 0, self._by_ssh(argv, given)
+        elif argv[0] not in ("pcs", "crm_resource", "crm_verify", "corosync-cfgtool"):
             raise AssertionError(f"nobody scripted {argv}")
         return 0, ""
+
+    def _by_ssh(self, argv, given):
+        """Do on a node what a script says, whose files are kept by the node's name."""
+        name = "n1" if argv[0] == "sh" else argv[-2].partition("@")[2]
+        files = self.by_name.setdefault(name, dict.fromkeys(FILES, b""))
+        if argv[-1] == set_up_by_ssh.LOOK:
+            return "".join(f"file {base64.b64encode(content).decode()}\n" for content in files.values())
+        if argv[-1] == set_up_by_ssh.PUT:
+            conf, key, other = map(base64.b64decode, given.splitlines())
+            files.update(conf=conf, key=key, other=other)
+        elif argv[-1] == set_up_by_ssh.PUT_CONF:
+            files["conf"] = given.encode()
+        else:
+            assert argv[-1].endswith("systemctl start corosync pacemaker")
+            assert all(each["key"] == files["key"] != b"" for each in self.by_name.values())
+            self.root = self.root if self.root is not None else cib.tree(apply_plan.EMPTY)
+        self.files[corosync_conf.PATH] = self.by_name["n1"]["conf"]
+        return ""
 
     def _crm_mon(self):
         nodes = "".join(
@@ -298,14 +327,116 @@ def test_without_a_cluster_it_says_what_would_make_one(capsys):
     assert "pcs cluster setup demo n1 addr=10.0.0.1 n2 addr=10.0.0.2 transport knet" in out
 
 
-@pytest.mark.parametrize(
-    ("installed", "said"), [({"crm"}, "crmsh is, and this goes without"), (set(), "is not installed; this goes")]
-)
-def test_without_pcs_there_is_no_first_set_up_but_a_way(installed, said, capsys):
+@pytest.fixture
+def without_pcs(monkeypatch):
+    """A node n1 without a cluster, where crmsh is the tool, and nobody has set a password."""
+    monkeypatch.delenv("HACLUSTER_PASSWORD")
+    monkeypatch.setattr("os.uname", lambda: os.uname_result(("Linux", "n1", "", "", "")))
     host = ClusterInMemory()
-    host.installed = installed
-    assert host.kvmha("apply") == 2
+    host.installed = {"crm", "ssh"}
+    return host
+
+
+def test_without_pcs_the_nodes_are_reached_by_ssh_killed_after_every_step(made, without_pcs):
+    for killed in range(1, 100):
+        without_pcs.changes, without_pcs.dies_after = 0, killed
+        try:
+            assert without_pcs.kvmha("apply") == 0
+            break
+        except Killed:
+            keys = {each["key"] for each in without_pcs.by_name.values()} - {b""}
+            assert len(keys) <= 1
+    assert killed > 6
+    assert without_pcs.live() == made.live()
+    assert {name: each["conf"] for name, each in without_pcs.by_name.items()} == dict.fromkeys(
+        ("n1", "n2"), made.files[corosync_conf.PATH]
+    )
+    assert all(len(each[name]) >= 128 for each in without_pcs.by_name.values() for name in ("key", "other"))
+    assert not [argv for argv in without_pcs.ran if argv[0] == "pcs"]
+
+
+def test_no_key_shows_among_the_arguments(without_pcs):
+    assert without_pcs.kvmha("apply") == 0
+    key = without_pcs.by_name["n2"]["key"].decode()
+    said = " ".join(word for argv in without_pcs.ran for word in argv)
+    assert key not in said
+    assert base64.b64encode(key.encode()).decode() not in said
+
+
+def test_a_key_that_a_node_has_already_becomes_that_of_all(without_pcs):
+    without_pcs.by_name["n2"] = {"conf": b"", "key": b"k" * 200, "other": b"o" * 200}
+    assert without_pcs.kvmha("apply") == 0
+    assert {each["key"] for each in without_pcs.by_name.values()} == {b"k" * 200}
+    assert {each["other"] for each in without_pcs.by_name.values()} == {b"o" * 200}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(
+            lambda host: host.unreachable.add("n2"),
+            "n2 cannot be reached by ssh as root: Permission denied (publickey).; let root log in there", id="ssh",
+        ),
+        pytest.param(
+            lambda host: host.by_name.update(
+                n2={"conf": b"totem {\ncluster_name: far\n}\n", "key": b"", "other": b""}
+            ),
+            'n2 is in the cluster "far": run it on a node of the cluster that is described', id="foreign",
+        ),
+        pytest.param(
+            lambda host: host.by_name.update(n2={"conf": b"totem {\n", "key": b"", "other": b""}),
+            "n2: /etc/corosync/corosync.conf: line 1: the section totem has no end", id="broken",
+        ),
+        pytest.param(
+            lambda host: host.describe("cluster: demo\n", "cluster: demo\nquorum: {device: {host: 10.0.0.9}}\n"),
+            "run: corosync-qdevice-net-certutil -Q -n demo 10.0.0.9 n1 n2; then", id="certificates",
+        ),
+        pytest.param(lambda host: host.installed.clear(), "neither pcs nor ssh is installed", id="neither"),
+    ],
+)  # fmt: skip
+def test_without_pcs_and_without_a_way_nothing_is_written(without_pcs, capsys, change, said):
+    change(without_pcs)
+    before = dict(without_pcs.by_name)
+    assert without_pcs.kvmha("apply") == 2
     assert said in capsys.readouterr().err
+    assert {name: each for name, each in without_pcs.by_name.items() if any(each.values())} == before
+
+
+def test_without_pcs_corosync_takes_over_new_times_on_all_nodes(without_pcs, capsys):
+    assert without_pcs.kvmha("apply") == 0
+    without_pcs.describe("cluster: demo\n", "cluster: demo\ntiming: {token: 4000, consensus: 4900}\n")
+    assert without_pcs.kvmha("apply") == 0
+    assert ("corosync-cfgtool", "-R") in without_pcs.ran
+    for each in without_pcs.by_name.values():
+        totem = corosync_conf.parse(each["conf"].decode()).section("totem")
+        assert (totem.value("token"), totem.value("consensus")) == ("4000", "4900")
+    assert "token" not in " ".join(each["id"] for each in diff(without_pcs, capsys)["to_do"])
+
+
+def diff(host, capsys):
+    capsys.readouterr()
+    host.kvmha("diff", "--json")
+    return json.loads(capsys.readouterr().out)
+
+
+def test_what_debian_leaves_behind_is_known(made, capsys):
+    made.files[corosync_conf.PATH] = (
+        b"totem {\ncluster_name: debian\n}\nnodelist {\nnode {\nring0_addr: 127.0.0.1\n}\n}\n"
+    )
+    assert made.kvmha("apply") == 2
+    assert "take it away on every node, with pcs cluster destroy" in capsys.readouterr().err
+
+
+def test_corosync_keeps_its_times_while_a_node_is_away(made, capsys):
+    made.describe("cluster: demo\n", "cluster: demo\ntiming: {token: 4000, consensus: 4900}\n")
+    made.away = {"n2"}
+    assert made.kvmha("apply") == 0
+    said = "left to do: corosync.conf: totem.token is to be 4000; all nodes are needed, and n2 is away"
+    assert said in capsys.readouterr().out
+    assert not [argv for argv in made.ran if argv[:3] == ("pcs", "cluster", "config")]
+    made.away = set()
+    assert made.kvmha("apply") == 0
+    assert [argv for argv in made.ran if argv[:3] == ("pcs", "cluster", "config")]
 
 
 @pytest.mark.parametrize(
@@ -338,7 +469,8 @@ def test_corosync_takes_over_what_it_can_and_the_rest_is_named(made, capsys):
     out = capsys.readouterr().out
     (argv,) = [argv for argv in made.ran if argv[:4] == ("pcs", "cluster", "config", "update")]
     assert "token=4000" in argv
-    assert "not done while the cluster runs: corosync.conf: totem.crypto_cipher is to be aes128" in out
+    said = "left to do: corosync.conf: totem.crypto_cipher is to be aes128; corosync has to be started anew"
+    assert said in out
 
 
 def test_a_node_of_another_cluster_is_left_alone(made, capsys):

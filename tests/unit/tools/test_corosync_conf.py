@@ -80,3 +80,46 @@ def test_what_the_templates_render_is_read(checkout):
     names = [node.value("name") for node in conf.section("nodelist").all("node")]
     assert names == [node.name for node in wanted.nodes]
     assert conf.section("totem").number("token") == wanted.timing.token
+
+
+WRITTEN = """\
+# kept
+totem {
+    token: 1000
+    interface {
+        token: 5
+    }
+    consensus: 1200
+}
+quorum {
+    token: 9
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "want"),
+    [
+        pytest.param({"token": "2000"}, {"token": "2000", "consensus": "1200"}, id="changed"),
+        pytest.param({"join": "60"}, {"join": "60", "token": "1000", "consensus": "1200"}, id="new"),
+        pytest.param({"consensus": None}, {"token": "1000"}, id="gone"),
+    ],
+)
+def test_keys_of_totem_are_set_and_all_else_stays(values, want):
+    made = corosync_conf.with_totem(WRITTEN, values)
+    root = corosync_conf.parse(made)
+    assert dict(root.section("totem").values) == want
+    assert root.section("totem").section("interface").value("token") == "5"
+    assert root.section("quorum").value("token") == "9"
+    assert made.startswith("# kept\n")
+
+
+def test_totem_is_made_where_there_is_none():
+    root = corosync_conf.parse(corosync_conf.with_totem("quorum {\n}\n", {"token": "2000"}))
+    assert (root.section("totem").value("token"), len(root.sections)) == ("2000", 2)
+
+
+def test_a_file_of_another_cluster_is_told_from_what_debian_leaves():
+    left = "nodelist {\nnode {\nring0_addr: 127.0.0.1\n}\n}\n"
+    assert "pcs cluster destroy" in corosync_conf.why_foreign(left, "debian")
+    assert "change the field cluster to far" in corosync_conf.why_foreign(WRITTEN, "far")
