@@ -29,6 +29,10 @@ SETTLED = 300.0
 """Seconds that the cluster may take for what a step makes it do."""
 
 
+JOINED = 20.0
+"""Seconds for a cluster that was started a moment ago to have a coordinator and quorum."""
+
+
 class ApplyError(Exception):
     """A step failed; the message says which, why, and how things stand."""
 
@@ -73,7 +77,11 @@ class Application:
 
     def _need_quorum(self) -> tuple[str, ...]:
         """Return the described nodes that are not there. Raises ApplyError without quorum."""
+        until = self._host.now() + JOINED
         status = crm_mon.look(self._host, timeout=apply_plan.ASK_LIMIT)
+        while (status is None or not status.is_quorate) and self._host.now() < until:
+            self._host.sleep(0.5)
+            status = crm_mon.look(self._host, timeout=apply_plan.ASK_LIMIT)
         if status is None or not status.is_quorate:
             raise ApplyError("the cluster has no quorum, and would take no change; nothing was changed")
         described = {node.name for node in self._wanted.description.nodes}

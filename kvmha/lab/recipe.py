@@ -13,7 +13,9 @@ PACKAGES = (
     "kmod",
     # the cluster
     "corosync", "pacemaker", "pacemaker-cli-utils", "pcs", "crmsh", "resource-agents", "fence-agents", "ipmitool",
-    "libxml2-utils", "sbd", "corosync-qdevice", "corosync-qnetd", "booth", "chrony",
+    "libxml2-utils", "sbd", "corosync-qdevice", "corosync-qnetd", "booth", "booth-pacemaker", "chrony",
+    # how nodes reach each other where there is no pcs; nothing listens until a test starts it
+    "openssh-server",
     # the storage below the guests; the module drbd comes with a kernel of the node's own
     "drbd-utils", "dmsetup",
     # connections that a floating IP takes along

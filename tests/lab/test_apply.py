@@ -2,105 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from kvmha.cluster import apply_plan, commands, description, difference
-from kvmha.host import Host
-from kvmha.lab import formation
-from kvmha.lab.lab import Lab
-from kvmha.lab.plan import HACLUSTER_PASSWORD, make_plan
 from kvmha.tools import cib
-from tests.lab.conftest import Cluster
+from tests.lab.applied import HELD, YAML, assert_never_unfenced, bare_nodes
 
-YAML = "/root/cluster.yaml"
 TRIAL = "-kvmha-trial"
-
-# Runs a verb, and ends itself after so many commands that change something, as an unlucky SIGKILL would. Words of
-# commands that are not counted come second.
-MORTAL = """\
-import os, sys
-from kvmha.cli.main import main
-from kvmha.host import Host
-
-class Mortal(Host):
-    left = int(sys.argv[1])
-
-    def run(self, *argv, **words):
-        done = super().run(*argv, **words)
-        if ("--patch" in argv or argv[0] == "pcs") and not {*sys.argv[2].split(",")} & {*argv}:
-            self.left -= 1
-            if not self.left:
-                os._exit(137)
-        return done
-
-sys.exit(main(sys.argv[3:], Mortal()))
-"""
-
-
-class Applied(Cluster):
-    """Two nodes, and a description that a test may change."""
-
-    def __init__(self, lab, host):
-        super().__init__(lab, host)
-        self.text = self.first = formation.describe(lab.plan)
-
-    def describe(self, old="", new=""):
-        assert old in self.text
-        self.text = self.text.replace(old, new, 1)
-        self.lab.copy_in("n1", YAML, self.text)
-        return self
-
-    def kvmha(self, *words, ok=(0,), after=0, uncounted="", node="n1"):
-        argv = ("python3", "-c", MORTAL, str(after), uncounted) if after else ("kvmha",)
-        env = ("env", f"HACLUSTER_PASSWORD={HACLUSTER_PASSWORD}")
-        return self.run(node, *env, *argv, "cluster", *words[:1], YAML, *words[1:], ok=ok, timeout=500)
-
-    def query(self):
-        return self.run("n1", "cibadmin", "--query").out
-
-    def seen(self):
-        return cib.read(self.query())
-
-    def to_do(self, *words):
-        return [each["id"] for each in json.loads(self.kvmha("diff", "--json", *words, ok=(0, 1)).out)["to_do"]]
-
-    def by_hand(self):
-        return [each["id"] for each in json.loads(self.kvmha("diff", "--json", ok=(0, 1)).out)["by_hand"]]
-
-    def pids(self):
-        return {(guest, node): self.qemu_pids(node, guest) for guest in self.guests for node in self.nodes}
-
-    def refuses(self, *words, said):
-        before = self.written()
-        done = self.kvmha("apply", *words, ok=(1, 2))
-        assert said in done.err
-        assert self.written() == before
-
-    def written(self):
-        """Return the configuration without the counters of its versions."""
-        return self.query().partition("<configuration>")[2].partition("</configuration>")[0]
 
 
 @pytest.fixture(scope="module")
 def bare(request):
     """Two nodes that have kvmha and no cluster."""
-    if os.geteuid() != 0:
-        pytest.skip("a lab needs root")
-    host = Host()
-    suite = os.environ.get("KVMHA_TEST_SUITE", "bookworm")
-    lab = Lab(host, make_plan(f"apply-{os.getpid()}", nodes=2, suite=suite))
-    try:
-        lab.up(lambda _phase, _text: None, package=newest(request.config.rootpath), bare=True)
-        yield Applied(lab, host)
-    finally:
-        lab.down()
-
-
-def newest(root):
-    return str(max((root / "dist").glob("*.deb"), key=lambda path: path.stat().st_mtime))
+    with bare_nodes(request, "apply") as nodes:
+        yield nodes
 
 
 @pytest.fixture(scope="module")
@@ -128,15 +45,6 @@ def cluster(applied):
     applied.text = applied.first
     applied.describe().kvmha("apply", "--overwrite", "all", "--allow-restart")
     applied.wait("the cluster is well", applied.is_well)
-
-
-def assert_never_unfenced(bare):
-    """Assert that guests run only where every fence device does."""
-    status = bare.status("n1") if bare.run("n1", "pgrep", "pacemaker", ok=(0, 1)).rc == 0 else None
-    if status is not None and any(bare.pids().values()):
-        devices = [each for each in status.resources if each.name.startswith("fence-")]
-        assert len(devices) == len(bare.nodes)
-        assert all(each.nodes for each in devices)
 
 
 def test_it_was_killed_after_every_step_and_is_what_the_description_says(cluster):
@@ -236,6 +144,40 @@ def test_a_node_that_is_down_gets_the_change_when_it_joins(cluster):
     assert seen.resource("web1").params["migration_speed"] == "66"
 
 
+def test_a_node_that_dies_in_the_middle_is_fenced_and_the_change_is_finished(cluster):
+    home = cluster.places()["web1"][0]
+    other = next(node for node in cluster.nodes if node != home)
+    if home == "n2":
+        cluster.move("web1", "n1")
+        home, other = "n1", "n2"
+    cluster.run("n1", "rm", "-f", "/run/held", "/run/let-go")
+    cluster.describe("{migration_transport: tcp}", "{migration_transport: tcp, migration_speed: 88}")
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            doing = pool.submit(cluster.kvmha, "apply", ok=None, program=("python3", "-c", HELD))
+            cluster.wait("it is held", lambda: cluster.run("n1", "test", "-e", "/run/held", ok=(0, 1)).rc == 0)
+            cluster.lab.power(other, "off")
+            cluster.run("n1", "touch", "/run/let-go")
+            done = doing.result()
+    finally:
+        cluster.run("n1", "touch", "/run/let-go")
+        cluster.lab.power(other, "on")
+    assert done.rc == 0, done.err
+    assert cluster.seen().resource("web1").params["migration_speed"] == "88"
+    cluster.wait("the cluster is well", cluster.is_well)
+    assert cluster.places()["web1"] == (home,)
+    assert cluster.to_do() == []
+
+
+def test_corosync_takes_over_new_times_while_it_runs(cluster):
+    pids = cluster.pids()
+    cluster.describe("nodes:", "timing: {token: 2500, consensus: 700}\nnodes:")
+    cluster.kvmha("apply")
+    for node in cluster.nodes:
+        assert "= 2500" in cluster.run(node, "corosync-cmapctl", "-g", "runtime.config.totem.token").out
+    assert (cluster.pids(), cluster.to_do()) == (pids, [])
+
+
 def test_what_the_checks_refuse_needs_force_and_force_is_logged(cluster):
     cluster.describe("guests:", "properties: {stonith-enabled: 'false'}\nguests:")
     cluster.refuses(said="give --force to go on all the same")
@@ -276,16 +218,3 @@ def test_the_commands_that_are_shown_make_the_same_configuration(cluster):
 def test_a_node_of_another_cluster_is_left_alone(cluster):
     cluster.describe(f"cluster: {cluster.plan.name}", "cluster: other")
     cluster.refuses(said='the description is of "other"')
-
-
-def test_without_a_cluster_and_without_pcs_it_says_what_to_do(bare):
-    bare.describe()
-    bare.run("n2", "mv", "/usr/sbin/pcs", "/usr/sbin/pcs.away")
-    bare.run("n2", "mv", "/etc/corosync/corosync.conf", "/root/corosync.conf", ok=(0, 1))
-    bare.lab.copy_in("n2", YAML, bare.text)
-    try:
-        done = bare.kvmha("apply", ok=(2,), node="n2")
-        assert "pcs, which would set it up, is not installed; crmsh is" in done.err
-    finally:
-        bare.run("n2", "mv", "/usr/sbin/pcs.away", "/usr/sbin/pcs")
-        bare.run("n2", "mv", "/root/corosync.conf", "/etc/corosync/corosync.conf", ok=(0, 1))

@@ -346,7 +346,8 @@ def test_without_pcs_the_nodes_are_reached_by_ssh_killed_after_every_step(made, 
         except Killed:
             keys = {each["key"] for each in without_pcs.by_name.values()} - {b""}
             assert len(keys) <= 1
-    assert killed > 6
+    # Two nodes are looked at, configured and started; the other steps are those of every application.
+    assert killed >= 6
     assert without_pcs.live() == made.live()
     assert {name: each["conf"] for name, each in without_pcs.by_name.items()} == dict.fromkeys(
         ("n1", "n2"), made.files[corosync_conf.PATH]
