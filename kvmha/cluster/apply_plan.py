@@ -104,13 +104,21 @@ def make(host: Host, wanted: Wanted, overwrite: Collection[str] = ()) -> Plan:
     root = cib.tree(text)
     edited(root, wanted, comparison, comparison.to_do())
     result = cib.text_of(root)
-    refused = crm_verify.complaints(host, result, timeout=ASK_LIMIT)
+    refused = crm_verify.complaints(host, _without_status(root), timeout=ASK_LIMIT)
     return Plan(
         comparison=comparison,
         is_there=True,
         disturbed=() if refused else _disturbed(host, text, result),
         refused=refused,
     )
+
+
+def _without_status(root: Element) -> str:
+    """Return the configuration alone: that a node is about to be fenced, say, crm_verify calls a warning as well."""
+    alone = cib.tree(cib.text_of(root))
+    for status in alone.findall("status"):
+        alone.remove(status)
+    return cib.text_of(alone)
 
 
 def _refuse_unknown(comparison: Comparison, overwrite: Collection[str]) -> None:

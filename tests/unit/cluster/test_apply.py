@@ -99,9 +99,12 @@ class ClusterInMemory(FakeHost):
             self.files[corosync_conf.PATH] = wanted.corosync.encode()
         elif argv[:3] == ("pcs", "cluster", "start"):
             self.root = self.root if self.root is not None else cib.tree(apply_plan.EMPTY)
+        elif argv[0] == "crm_verify":
+            # What it calls a warning where the state of the nodes is given as well.
+            return (78, "warning: Scheduling node n2 for fencing") if "<node_state" in given else (0, "")
         elif argv[0] in ("ssh", "sh"):
             return 0, self._by_ssh(argv, given)
-        elif argv[0] not in ("pcs", "crm_resource", "crm_verify", "corosync-cfgtool"):
+        elif argv[0] not in ("pcs", "crm_resource", "corosync-cfgtool"):
             raise AssertionError(f"nobody scripted {argv}")
         return 0, ""
 
@@ -500,6 +503,13 @@ def test_pcs_is_told_all_of_a_corosync_conf(example, checkout):
     }
     assert left == set()
     assert bool(root.section("quorum").all("device")) == bool(set_up.device_argv(wanted)[4:-2])
+
+
+def test_a_node_that_waits_for_its_fencing_speaks_against_no_configuration(made):
+    made.root.find("status").append(made.root.makeelement("node_state", {"id": "2", "uname": "n2"}))
+    made.describe("cluster: demo\n", "cluster: demo\nproperties: {cluster-recheck-interval: 7min}\n")
+    assert made.kvmha("apply") == 0
+    assert made.live().properties["cluster-recheck-interval"] == "7min"
 
 
 def test_what_pacemaker_would_not_take_is_refused(made):
