@@ -7,6 +7,7 @@ not installed, pcs is called with --force and so takes them unseen; their parame
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from kvmha.cluster import configuration, description, render
 from kvmha.host import Host
+from tests.contract.warm_pcs import warm
 
 HOST = Host()
 FORCED = """#!/bin/sh
@@ -210,9 +212,21 @@ def empty(wanted: description.ClusterDescription) -> str:
 
 
 @pytest.fixture(scope="module")
-def all_by_pcs(checkout, tmp_path_factory) -> dict[str, Path]:
+def warm_pcs(tmp_path_factory) -> Iterator[Path]:
+    """Return a program that is pcs, but for the time that it takes to start."""
+    need("pcs")
+    folder = tmp_path_factory.mktemp("pcs")
+    with warm(HOST, folder) as program:
+        path = folder / "pcs"
+        path.write_text(program)
+        path.chmod(0o755)
+        yield path
+
+
+@pytest.fixture(scope="module")
+def all_by_pcs(checkout, warm_pcs, tmp_path_factory) -> dict[str, Path]:
     """Return the CIB that each example's cib.sh makes of an empty one; all at a time, since pcs is slow."""
-    need("pcs", "crm_resource", "cibadmin")
+    need("crm_resource", "cibadmin")
 
     def make(name: str) -> Path:
         wanted = description.load(HOST, f"{checkout}/cluster-templates/{name}/cluster.yaml")
@@ -220,9 +234,9 @@ def all_by_pcs(checkout, tmp_path_factory) -> dict[str, Path]:
         (folder / "cib.sh").write_text(render.render(wanted)["cib.sh"])
         (folder / "pcs.xml").write_text(empty(wanted))
         (folder / "bin").mkdir()
-        if missing_agents(wanted):
-            (folder / "bin/pcs").write_text(FORCED.format(pcs=HOST.which("pcs")))
-            (folder / "bin/pcs").chmod(0o755)
+        forced = FORCED.format(pcs=warm_pcs) if missing_agents(wanted) else f'#!/bin/sh\nexec {warm_pcs} "$@"\n'
+        (folder / "bin/pcs").write_text(forced)
+        (folder / "bin/pcs").chmod(0o755)
         by_shell(folder)
         return folder / "pcs.xml"
 
@@ -327,17 +341,18 @@ def test_corosync_takes_the_configuration(wanted, tmp_path):
     told("unshare", "--uts", "sh", "-c", script, "sh", wanted.nodes[0].name, f"{tmp_path}/corosync.conf")
 
 
-def test_pcs_writes_the_same_corosync_conf(wanted, tmp_path):
-    need("pcs")
+def test_pcs_writes_the_same_corosync_conf(wanted, warm_pcs, tmp_path):
     script = render.render(wanted)["pcs.sh"]
     words = re.search(r'pcs cluster setup "\$cluster" \\\n(.*?)>&2', script, re.DOTALL)[1]
     made = f"{tmp_path}/corosync.conf"
-    told("pcs", "cluster", "setup", wanted.cluster, *words.replace("\\\n", " ").split(), "--corosync_conf", made)
+    told(
+        str(warm_pcs), "cluster", "setup", wanted.cluster, *words.replace("\\\n", " ").split(), "--corosync_conf", made
+    )
     if wanted.quorum.device:
         words = re.search(r"pcs quorum device add (.*?)>&2", script, re.DOTALL)[1]
         argv = ("quorum", "device", "add", *words.replace("\\\n", " ").split())
         # Without --force pcs asks the device's pcsd for its certificate; with a file it only writes.
-        told("pcs", "--corosync_conf", made, *argv)
+        told(str(warm_pcs), "--corosync_conf", made, *argv)
     theirs = settings(Path(made).read_text())
     ours = settings(render.corosync_conf(wanted))
     # pcs gives a cluster an id of its own; two_node implies wait_for_all (votequorum(5)), which we write out.
