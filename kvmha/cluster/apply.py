@@ -130,11 +130,11 @@ class Application:
         fence_trial.clear(self._host)
 
     def _refuse_failed(self, devices: tuple[str, ...], stand: str) -> None:
-        status = crm_mon.look(self._host, timeout=apply_plan.ASK_LIMIT)
-        online = {node.name for node in status.nodes if node.is_online} if status else set()
-        # The device of the only other node has nowhere to run while that one is down, which proves nothing against it.
-        placed = tuple(name for name in devices if online - self._barred(name.replace(fence_trial.SUFFIX, "")))
-        bad = fence_trial.failures(self._host, status, placed)
+        bad = self._failed(devices)
+        if bad:
+            # A run before this one may have made them a moment ago, and been killed.
+            self._settle()
+            bad = self._failed(devices)
         if not bad:
             return
         said = "; ".join(f"{name}: {why}" for name, why in bad)
@@ -143,6 +143,14 @@ class Application:
             return
         fence_trial.clear(self._host)
         raise ApplyError(f"fencing does not work ({said}); {stand}")
+
+    def _failed(self, devices: tuple[str, ...]) -> list[tuple[str, str]]:
+        """Return which of these do not run although they could, and why."""
+        status = crm_mon.look(self._host, timeout=apply_plan.ASK_LIMIT)
+        online = {node.name for node in status.nodes if node.is_online} if status else set()
+        # The device of the only other node has nowhere to run while that one is down, which proves nothing against it.
+        placed = tuple(name for name in devices if online - self._barred(name.replace(fence_trial.SUFFIX, "")))
+        return fence_trial.failures(self._host, status, placed)
 
     def _barred(self, device: str) -> set[str]:
         """Return the nodes on which a device never runs."""

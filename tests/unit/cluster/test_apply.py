@@ -45,6 +45,7 @@ class ClusterInMemory(FakeHost):
         self.root = None
         self.draft = ""
         self.broken = set()
+        self.starting = set()
         self.changes = 0
         self.dies_after = 0
         self.simulated = lambda _cib: NOTHING
@@ -132,14 +133,18 @@ class ClusterInMemory(FakeHost):
             for name in ("n1", "n2")
         )
         running = "".join(
-            f'<resource id="{each.id}" active="true" failed="false" role="Started"><node name="n1"/></resource>'
-            for each in cib.read(cib.text_of(self.root)).primitives()
-            if each.id not in self.broken
+            f'<resource id="{name}" active="true" failed="false" role="Started"><node name="n1"/></resource>'
+            for name in sorted(self.running())
         )
         return (
             f'<pacemaker-result><summary><current_dc with_quorum="{self.quorum}"/></summary><nodes>{nodes}</nodes>'
             f"<resources>{running}</resources></pacemaker-result>"
         )
+
+    def running(self):
+        """Return the ids of what runs: all that is not broken, and has had the time to start."""
+        found = () if self.root is None else cib.read(cib.text_of(self.root)).primitives()
+        return {each.id for each in found} - self.broken - self.starting
 
     def standing(self):
         """Return the ids of the fence devices and of the guests that are in the configuration."""
@@ -215,6 +220,17 @@ def test_a_fence_device_that_does_not_start_keeps_guests_away(capsys):
     assert "fencing does not work (fence-n2: not started); no guest was touched" in capsys.readouterr().err
     assert host.kvmha("apply", "--force") == 0
     assert "web1" in host.standing()[1]
+
+
+def test_fence_devices_that_were_made_just_before_a_kill_are_given_the_time_to_start():
+    host = ClusterInMemory()
+    while not host.standing()[0]:
+        host.changes, host.dies_after = 0, host.dies_after + 1
+        with pytest.raises(Killed):
+            host.kvmha("apply")
+    assert host.starting == {"fence-n1", "fence-n2"}
+    host.dies_after = 0
+    assert host.kvmha("apply") == 0
 
 
 def test_a_second_application_changes_nothing(made):
