@@ -36,8 +36,11 @@ ORDER = (
 
 
 def free_id(root: Element, wanted: str) -> str:
-    """Return an id that no element has: the wanted one, or that with a number behind it."""
-    taken = {each.get("id") for each in root.iter("*")}
+    """Return an id that no element of the configuration has: the wanted one, or that with a number behind it.
+
+    The status section, which the cluster writes, has ids of its own; there a resource is remembered that has gone.
+    """
+    taken = {each.get("id") for each in root.find("configuration").iter("*")}
     name, number = wanted, 1
     while name in taken:
         name, number = f"{wanted}-{number}", number + 1

@@ -90,7 +90,11 @@ class ClusterInMemory(FakeHost):
             self.draft = self.read(argv[4])
             return 1, "a patch"
         if argv[0] == "cibadmin":
+            before = self.running()
             self.root = cib.tree(self.draft)
+            self.starting = self.running() - before
+        elif argv[:2] == ("crm_resource", "--wait"):
+            self.starting = set()
         elif argv[0] == "crm_mon":
             return 0, self._crm_mon()
         elif argv[0] == "crm_simulate":
@@ -223,11 +227,13 @@ def test_a_fence_device_that_does_not_start_keeps_guests_away(capsys):
 
 
 def test_fence_devices_that_were_made_just_before_a_kill_are_given_the_time_to_start():
-    host = ClusterInMemory()
-    while not host.standing()[0]:
-        host.changes, host.dies_after = 0, host.dies_after + 1
+    for step in range(1, 100):
+        host = ClusterInMemory()
+        host.dies_after = step
         with pytest.raises(Killed):
             host.kvmha("apply")
+        if host.standing()[0]:
+            break
     assert host.starting == {"fence-n1", "fence-n2"}
     host.dies_after = 0
     assert host.kvmha("apply") == 0
@@ -264,6 +270,13 @@ def test_a_changed_fence_device_that_fails_its_trial_changes_nothing(made, capsy
     said = capsys.readouterr()
     assert "what was there fences on" in said.err
     assert "neu" not in said.out + said.err
+
+
+def test_a_device_is_tried_again_although_the_cluster_remembers_the_trial_before(made):
+    made.describe("geheim-1", "neu")
+    made.root.find("status").append(made.root.makeelement("lrm_resource", {"id": "fence-n1-kvmha-trial"}))
+    assert made.kvmha("apply") == 0
+    assert any("fence-n1-kvmha-trial" in devices for devices, _guests in made.seen)
 
 
 def test_what_is_no_longer_described_is_stopped_before_it_is_removed_killed_at_every_step(made):

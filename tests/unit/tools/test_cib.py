@@ -182,6 +182,12 @@ def test_no_id_is_given_twice():
     assert editing.free_id(root, "free") == "free"
 
 
+def test_what_the_cluster_remembers_of_a_resource_that_has_gone_takes_no_id():
+    root = cib.tree(WHOLE)
+    root.find("status").append(root.makeelement("lrm_resource", {"id": "gone"}))
+    assert editing.free_id(root, "gone") == "gone"
+
+
 def test_history_of_the_nodes():
     (probe,) = history.executed(cib.tree(WHOLE))
     assert (probe.node, probe.resource, probe.agent, probe.rc) == ("n1", "web1", "ocf:kvmha:VirtualDomain", 0)
