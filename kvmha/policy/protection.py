@@ -5,7 +5,7 @@ Invariant: what is not known is never said to be well.
 
 from __future__ import annotations
 
-from kvmha.policy import failover, forecast, placement, quorum
+from kvmha.policy import failover, placement, quorum, timeline
 from kvmha.policy.failover import Trouble
 from kvmha.policy.snapshot import FENCING, GUEST, Snapshot
 from kvmha.record import Record
@@ -215,8 +215,8 @@ def _guest(snapshot: Snapshot, name: str) -> GuestRecovery:
         return made.replace(
             is_within=False if guest.limit_s is not None else None, said=f"it would not come back: {why}"
         )
-    begin = forecast.decided(forecast.lost_after(snapshot)).usual_s + fencing.usual_s
-    start = guest.start_s if guest.start_s is not None else forecast.USUAL_S[GUEST, "start"]
+    begin = timeline.decided(timeline.lost_after(snapshot)).usual_s + fencing.usual_s
+    start = guest.start_s if guest.start_s is not None else timeline.USUAL_S[GUEST, "start"]
     usual = round(begin + start + (guest.boot_s or 0.0), 1)
     within = None if guest.limit_s is None else usual <= guest.limit_s
     return made.replace(usual_s=usual, is_within=within, said="until it answers" if guest.boot_s else "until it runs")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from kvmha.policy import placement
 from kvmha.policy.failover import ERROR, NOTE, UP_TO_DATE_SCORE, WARNING, Caution
-from kvmha.policy.forecast import Moment, When, every
 from kvmha.policy.placement import admission
 from kvmha.policy.snapshot import GUEST, Snapshot
+from kvmha.policy.timeline import Moment, When, every
 from kvmha.record import Record
 
 TYPE_CHECKING = False

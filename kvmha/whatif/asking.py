@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kvmha.policy import failover, forecast
+from kvmha.policy import failover, timeline
 from kvmha.policy.failover import ERROR, NOTE, WARNING, Caution, Trouble
-from kvmha.policy.forecast import When, every
 from kvmha.policy.plan import Planned, Round
 from kvmha.policy.snapshot import GUEST, REPLICA
+from kvmha.policy.timeline import When, every
 from kvmha.tools import cib as cib_reader
 from kvmha.tools import crm_simulate
 from kvmha.tools.cib import faults
@@ -75,8 +75,8 @@ class Asking:
         rounds = self._rounds(cib_reader.text_of(root), inject, look) if look.standing else ()
         planned = self.planned = self.read(self.text, self.status) if rounds else snapshot
         loses = bool(set(look.lost) - {node.name for node in snapshot.nodes if not node.is_online})
-        begins = forecast.decided(forecast.lost_after(snapshot) if loses else every(0.0))
-        moments, over = forecast.schedule(snapshot, look, rounds, begins, bandwidth=self.bandwidth)
+        begins = timeline.decided(timeline.lost_after(snapshot) if loses else every(0.0))
+        moments, over = timeline.schedule(snapshot, look, rounds, begins, bandwidth=self.bandwidth)
         if loses:
             moments = (*_losses(snapshot, look), *moments)
         after = {each.name: each.nodes for each in planned.resources}
@@ -205,11 +205,11 @@ def _counted() -> Sequence[str]:
     return ("", *(f"-{number}" for number in range(2, 1000)))
 
 
-def _losses(snapshot: Snapshot, look: Outlook) -> tuple[forecast.Moment, ...]:
-    when = forecast.lost_after(snapshot)
+def _losses(snapshot: Snapshot, look: Outlook) -> tuple[timeline.Moment, ...]:
+    when = timeline.lost_after(snapshot)
     by = " ".join(look.standing)
     return tuple(
-        forecast.Moment(what="lost", subject=name, begins=when, ends=when, said=f"{by} no longer see it")
+        timeline.Moment(what="lost", subject=name, begins=when, ends=when, said=f"{by} no longer see it")
         for name in look.lost
     )
 

@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kvmha.policy.forecast import Moment
+    from kvmha.policy.timeline import Moment
     from kvmha.whatif.answer import Answer, Phase
 
 ROW, LEFT, WIDTH, TOP = 22, 260, 620, 46

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kvmha.policy.forecast import Moment, When
+    from kvmha.policy.timeline import Moment, When
     from kvmha.whatif.answer import Answer, Fate, Phase
 
 MARKS = {ERROR: "!!", "warning": "! ", "note": "- "}

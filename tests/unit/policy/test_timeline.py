@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvmha.policy import forecast
+from kvmha.policy import timeline
 from kvmha.policy.failover import Fencing, Outlook
 from kvmha.policy.plan import FENCE, Action, Round
 from kvmha.policy.quorum import Judgement, Settings, rules
@@ -25,10 +25,10 @@ def outlook(*fencings: Fencing) -> Outlook:
     return Outlook(judgement=judgement, acting=("n2",), standing=("n2",), lost=("n1",), fencings=fencings)
 
 
-def planned(*actions: Action, fencing: Fencing = FENCED) -> dict[tuple[str, str], forecast.Moment]:
-    begins = forecast.every(1.0)
+def planned(*actions: Action, fencing: Fencing = FENCED) -> dict[tuple[str, str], timeline.Moment]:
+    begins = timeline.every(1.0)
     rounds = (Round(actions=actions),)
-    moments, _ = forecast.schedule(CLUSTER, outlook(fencing), rounds, begins, bandwidth=100.0)
+    moments, _ = timeline.schedule(CLUSTER, outlook(fencing), rounds, begins, bandwidth=100.0)
     return {(moment.what, moment.subject): moment for moment in moments}
 
 
@@ -38,8 +38,8 @@ def test_a_start_waits_for_the_fencing_and_takes_what_the_last_one_took():
         Action(id=2, operation="start", resource="web1", node="n2", after=(1,)),
     )
     assert found["fence", "n1"].ends.usual_s == 4.0
-    assert found["start", "web1"].begins.usual_s == pytest.approx(4.0 + forecast.STEP_S)
-    assert found["start", "web1"].ends.usual_s == pytest.approx(6.0 + forecast.STEP_S)
+    assert found["start", "web1"].begins.usual_s == pytest.approx(4.0 + timeline.STEP_S)
+    assert found["start", "web1"].ends.usual_s == pytest.approx(6.0 + timeline.STEP_S)
 
 
 def test_what_waits_for_a_fencing_that_fails_never_begins_and_the_rest_does():
@@ -89,6 +89,6 @@ def test_nothing_begins_before_what_it_waits_for_has_ended(shape, fails):
     )
     fencings = {"n1": FENCED.replace(fails=fails)}
     resources = {each.name: each for each in GUESTS}
-    ends = forecast._ends(CLUSTER, actions, resources, fencings, forecast.every(0.0), 100.0)
+    ends = timeline._ends(CLUSTER, actions, resources, fencings, timeline.every(0.0), 100.0)
     assert set(ends) == {action.id for action in actions}
-    forecast.check_invariants(actions, ends)
+    timeline.check_invariants(actions, ends)
