@@ -232,6 +232,34 @@ class Host:
         # A copy, because what was given up may still end.
         return list(results)
 
+    def watched(
+        self, call: Callable[[], T], watch: Callable[[], object], *, interval: float, what: str, timeout: float
+    ) -> T:
+        """Make such a call, and meanwhile another one here, again and again, with that many seconds between."""
+        import _thread
+
+        until = self.now() + timeout
+        found: list[T | BaseException] = []
+        done = _thread.allocate_lock()
+        done.acquire()
+
+        def body() -> None:
+            try:
+                found.append(call())
+            except BaseException as error:  # handed over to the caller's thread, whatever it is
+                found.append(error)
+            finally:
+                done.release()
+
+        _thread.start_new_thread(body, ())
+        while not done.acquire(timeout=max(min(interval, until - self.now()), 0.001)):
+            if self.now() >= until:
+                raise CommandTimeout((what,), f"did not answer within {timeout:.1f} s")
+            watch()
+        if isinstance(found[0], BaseException):
+            raise found[0]
+        return found[0]
+
     def _program(self, argv: tuple[str, ...]) -> str:
         program = self.which(argv[0])
         if program is None:

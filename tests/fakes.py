@@ -31,8 +31,10 @@ from kvmha.tools.libvirtd import (
     LibvirtSilent,
     LibvirtUnreachable,
     Migration,
+    Progress,
     Size,
 )
+from kvmha.tools.libvirtd.connection import WATCH_INTERVAL
 from kvmha.tools.qemu_process import STATUS_FOLDER
 
 T = TypeVar("T")
@@ -329,6 +331,11 @@ class FakeLibvirt:
         self.migration: float | None = 1.0
         """Seconds that a migration takes, None for one that never ends."""
         self.abort_works = True
+        self.course: Callable[[float], Progress] | None = None
+        """What libvirt counts of a migration, some seconds after its begin; None for nothing at all."""
+        self.downtimes: list[int] = []
+        """The limits of the pause that a migration under way was given, in ms."""
+        self._moving_since = 0.0
         self.saving: float | None = 5.0
         """Seconds that a save of a guest's memory takes, None for one that never ends."""
         self.orders: list[Migration] = []
@@ -609,20 +616,51 @@ class FakeLibvirt:
         if found is not None:
             self.put_state(found, "running", "unpaused")
 
-    def migrate(self, guest: GuestIdentity, order: Migration, timeout: float) -> None:
+    def progress(self, guest: GuestIdentity) -> Progress | None:
+        self._enter("progress")
+        found = self._find(guest)
+        if found is None or not found.is_moving or self.course is None:
+            return None
+        progress = self.course(self.host.now() - self._moving_since)
+        return progress.replace(is_post_copy=progress.is_post_copy or "start_post_copy" in self.calls)
+
+    def outcome(self, guest: GuestIdentity) -> Progress | None:
+        self._enter("outcome")
+        return None
+
+    def set_max_downtime(self, guest: GuestIdentity, downtime_ms: int) -> None:
+        self._enter("set_max_downtime")
+        self.downtimes.append(downtime_ms)
+
+    def start_post_copy(self, guest: GuestIdentity) -> None:
+        self._enter("start_post_copy")
+
+    def migrate(
+        self, guest: GuestIdentity, order: Migration, timeout: float, watch: Callable[[], object] | None = None
+    ) -> None:
         self._enter("migrate", limit=timeout)
+        self._moving_since = self.host.now()
         self.orders.append(order)
         found = self._find(guest)
         if found is None:
             raise LibvirtError(f"says: {guest.label} is not here any more")
         found.is_moving = True
         target = self._machine(order.target_uri)
-        if self.migration is None or self.migration > timeout:
-            if self.migration is not None:
-                self.host.after(self.migration, lambda: self.hand_over(found, target) if found.is_moving else None)
-            self._spend(timeout)
-            raise LibvirtSilent(f"at {self.uri} did not answer within {timeout:.0f} s")
-        self._spend(self.migration)
+        until = self.host.now() + timeout
+        lasts = self.migration
+        if lasts is not None and lasts > timeout:
+            self.host.after(lasts, lambda: self.hand_over(found, target) if found.is_moving else None)
+        while lasts is None or self.host.now() < self._moving_since + lasts:
+            ends = until if lasts is None else min(until, self._moving_since + lasts)
+            self._spend(min(WATCH_INTERVAL, ends - self.host.now()))
+            if self.host.now() >= until:
+                raise LibvirtSilent(f"at {self.uri} did not answer within {timeout:.0f} s")
+            if watch is not None and (lasts is None or self.host.now() < self._moving_since + lasts):
+                watch()
+            if not found.is_moving:
+                raise LibvirtError("says: operation aborted: migration out job: canceled by client")
+            if "start_post_copy" in self.calls and lasts is None:
+                lasts = self.host.now() + 2.0 - self._moving_since
         self.hand_over(found, target)
 
     def _hand_over(self, guest: FakeGuest, target: FakeLibvirt) -> None:

@@ -470,3 +470,31 @@ def test_kill_tells_that_a_process_did_not_end(host, tmp_path):
     finally:
         os.killpg(pid, SIGKILL)
         os.waitpid(pid, 0)
+
+
+def test_a_watched_call_is_looked_at_until_it_returns():
+    looks = []
+    found = Host().watched(lambda: wait_for(looks, 3), lambda: looks.append(1), interval=0.01, what="it", timeout=10.0)
+    assert found >= 3
+
+
+def wait_for(looks, count):
+    until = time.monotonic() + 10.0
+    while len(looks) < count and time.monotonic() < until:
+        time.sleep(0.01)
+    return len(looks)
+
+
+def test_a_watched_call_that_raises_does_so_here():
+    def fail():
+        raise KeyError("it")
+
+    with pytest.raises(KeyError):
+        Host().watched(fail, lambda: None, interval=10.0, what="it", timeout=10.0)
+
+
+def test_a_watched_call_that_hangs_is_given_up():
+    looks = []
+    with pytest.raises(CommandTimeout, match="it did not answer"):
+        Host().watched(lambda: time.sleep(5), lambda: looks.append(1), interval=0.02, what="it", timeout=0.2)
+    assert looks

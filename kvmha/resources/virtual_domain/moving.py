@@ -18,6 +18,7 @@ from kvmha.ocf import codes
 from kvmha.ocf.agent import OcfError
 from kvmha.resources.virtual_domain import migration_order
 from kvmha.resources.virtual_domain.patience import Patience
+from kvmha.resources.virtual_domain.steering import Steering
 from kvmha.tools import libvirtd, qemu_process
 from kvmha.tools.libvirtd import LibvirtError, LibvirtSilent
 
@@ -30,11 +31,17 @@ if TYPE_CHECKING:
 RESERVE = 15.0
 """Seconds kept of the action to abort the move and see the guest run here again."""
 
+ABORT_LEAD = 2.0
+"""Seconds in which libvirt carries out an order to abort, before the call that moves is given up."""
+
 PEER_LIMIT = 3.0
 """Seconds that the target's libvirt may take for an answer, its connection included."""
 
 POLL = 0.25
 """Seconds between two looks while waiting."""
+
+REST_PATIENCE = 6.0
+"""Seconds in which the target gives up its copy of a guest that stays here, which is told otherwise."""
 
 ARRIVED = "arrived"
 ABSENT, INCOMING, RUNNING, UNKNOWN = "has no copy of it", "has a copy that does not run", "runs it", "does not answer"
@@ -60,9 +67,11 @@ class Move:
         self.reserve = min(RESERVE, agent.left() * 0.3)
         self.libvirt = agent.libvirt()
         self.peer = libvirtd.Libvirt(agent.host, migration_order.peer_uri(agent, target), agent.left)
+        self.steering: Steering | None = None
         self._there = UNKNOWN
         self._is_held = False
         self._was_aborted = False
+        self._rest_until = 0.0
         self._may_be_paused = False
 
     def run(self) -> None:
@@ -71,14 +80,20 @@ class Move:
         self._prepare()
         # A guest that config names is not defined on the target, even if a domain of its name is defined here.
         is_persistent = domain.is_persistent and bool(self.agent.param("domain"))
-        order = migration_order.order(self.agent, self.target, is_persistent=is_persistent)
         limit = self.agent.left(self.reserve)
+        # What is due at the deadline is done before the call is given up, which ends the move from this side.
+        limits = migration_order.limits(self.agent, limit - ABORT_LEAD)
+        steering = Steering(self.agent, self.guest, migration_order.schedule_of(self.agent), limits)
+        self.steering = steering
+        downtime_ms = steering.course.downtime_ms
+        order = migration_order.order(self.agent, self.target, downtime_ms=downtime_ms, is_persistent=is_persistent)
         try:
-            self.libvirt.migrate(self.guest, order, timeout=limit)
+            self.libvirt.migrate(self.guest, order, timeout=limit, watch=steering.look)
         except LibvirtSilent:
-            self._recover(f"it had not ended after {limit:.0f} s")
+            self._recover(steering.why_aborted or f"it had not ended after {limit:.0f} s")
         except LibvirtError as error:
-            self._recover(str(error))
+            self._was_aborted = bool(steering.why_aborted)
+            self._recover(steering.why_aborted or str(error))
         self._wait_for_end()
 
     # -------------------------------------------------------------------- before
@@ -86,6 +101,9 @@ class Move:
     def _check(self) -> Domain:
         """Return the guest's domain here, if it is here and not on the target. Raises OcfError."""
         name, target = self.guest.label, self.target
+        if self.agent.param("migration_mode") == "cold":
+            reason = f"{name} does not move live (migration_mode=cold): kvmha migrate shuts it down and starts it there"
+            raise OcfError(codes.ERR_GENERIC, reason)
         patience = Patience(self.agent)
         domain = patience.ask(lambda: self.libvirt.domain(self.guest))
         if domain is None or not domain.is_active:
@@ -150,6 +168,9 @@ class Move:
         if not qemu_process.find(self.host, self.guest):
             return self._without_process()
         if self.libvirt.job(self.guest) == "migration out":
+            if self.steering is not None and self.steering.is_post_copy:
+                # Its memory is on both sides now, and comes together there or nowhere.
+                return None
             self.libvirt.abort_job(self.guest)
             self._was_aborted = True
             return None
@@ -175,7 +196,11 @@ class Move:
         status = qemu_process.read_status(self.host, self.guest)
         if status is not None and status.reason != RESUMED:
             there = self._look_there()
-            return self._goes_on(f"; {self.target} {there}" if there in (INCOMING, RUNNING) else "")
+            if there == ABSENT:
+                return self._goes_on()
+            # libvirt removes the copy by itself within moments; what does not go, or does not answer, is told.
+            self._rest_until = self._rest_until or self.host.now() + min(REST_PATIENCE, self.agent.left() * 0.7)
+            return self._goes_on(f"; {self.target} {there}") if self.host.now() >= self._rest_until else None
         # It stood still for the hand-over, so the target may have been told to run it, and libvirt resumed it here.
         self.libvirt.suspend(self.guest)
         self._is_held = True
@@ -225,6 +250,8 @@ class Move:
         seen = qemu_process.read_status(self.host, self.guest)
         if seen is None and not qemu_process.find(self.host, self.guest):
             return f"is in doubt; the guest does not run here any more, and {there}"
+        if self.steering is not None and self.steering.is_post_copy:
+            return f"is in post-copy, and its time is up; the guest stands still here, and {there}"
         if seen is not None and seen.state == "running":
             return "may still be under way; the guest runs here"
         return f"is in doubt; the guest stands still here, and {there}"

@@ -199,15 +199,52 @@ PARAMS = (
         range (49152 to 49215), which is what two moves to one node at a time need.""",
     ),
     Param(
-        name="migration_speed", kind="integer", minimum=0,
-        shortdesc="Limit of a migration's bandwidth, MiB/s",
-        longdesc="Limit of a live migration's bandwidth in MiB/s. Not set, or 0: libvirt's own.",
+        name="migration_mode", default="live", choices=("live", "hybrid", "cold"),
+        shortdesc="Whether the guest may move by post-copy, or not live at all",
+        longdesc="""How the guest may move. live: its memory is copied ahead while it runs, and a move that cannot end
+        within migration_downtime is aborted with the guest running on. hybrid: it may also run on the target before
+        all of its memory is there (post-copy), which always ends, and loses the guest if the path or either node fails
+        in those seconds. cold: never live; kvmha migrate shuts it down and starts it on the target, and migrate_to
+        refuses.""",
+    ),
+    Param(
+        name="migration_schedule", default="default", choices=("gentle", "default", "impatient", "postcopy"),
+        shortdesc="How hard a live migration is pushed",
+        longdesc="""How hard a live migration is pushed when rounds of copying bring nothing. gentle: the guest is never
+        slowed down. default: longer pauses, up to migration_downtime, and a guest that writes too fast is slowed down
+        more and more (auto-converge). impatient: the whole pause at once, slowed down hard, given up early. postcopy:
+        one round of copying, then post-copy, with migration_mode=hybrid. With hybrid the others take post-copy in the
+        end too.""",
     ),
     Param(
         name="migration_downtime", kind="integer", minimum=0, maximum=2_000_000,
         shortdesc="Limit of the guest's pause in a migration, ms",
-        longdesc="""How long, in milliseconds, QEMU may expect the guest to stand still at the end of a live migration.
-        Not set, or 0: QEMU's own, 300 ms.""",
+        longdesc="""The longest time, in milliseconds, that the guest may stand still by plan at the end of a live
+        migration. A move begins with a part of it and is never given more. Not set, or 0: 300 ms, QEMU's own.""",
+    ),
+    Param(
+        name="migration_bandwidth", kind="integer", minimum=0,
+        shortdesc="Limit of a migration's bandwidth, MiB/s",
+        longdesc="""Limit of a live migration's bandwidth in MiB/s. Not set, or 0: what migration_speed says, else
+        libvirt's own.""",
+    ),
+    Param(
+        name="migration_speed", kind="integer", minimum=0,
+        shortdesc="The same as migration_bandwidth",
+        longdesc="The name that ocf:heartbeat:VirtualDomain has for migration_bandwidth.",
+    ),
+    Param(
+        name="migration_connections", kind="integer", minimum=1, maximum=255, default="1",
+        shortdesc="Parallel connections of a migration",
+        longdesc="""How many connections carry the guest's memory at one time, for a path that is faster than one
+        connection. More than one cannot be had together with migration_mode=hybrid.""",
+    ),
+    Param(
+        name="migration_tls", kind="boolean", default="false",
+        shortdesc="Encrypt the guest's memory on its way",
+        longdesc="""Send the guest's memory through TLS, with the certificates that libvirt gives to QEMU for migrations
+        (migrate_tls_x509_cert_dir in qemu.conf) on both nodes. migration_transport=tls encrypts the orders between the
+        nodes only.""",
     ),
     Param(
         name="migrate_options",

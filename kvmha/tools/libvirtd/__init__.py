@@ -15,6 +15,7 @@ from kvmha.tools.libvirtd.connection import (
     load,
     lookup,
 )
+from kvmha.tools.libvirtd.progress import Progress, progress_of
 from kvmha.tools.libvirtd.words import JOBS, REASONS, SHUTDOWN_MODES, STATES, state_of
 
 __all__ = [
@@ -31,12 +32,14 @@ __all__ = [
     "LibvirtSilent",
     "LibvirtUnreachable",
     "Migration",
+    "Progress",
     "Size",
     "load",
 ]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 POOL_LIMIT = 30.0
@@ -47,6 +50,9 @@ AGENT_ANSWER = 5
 
 AGENT_LIMIT = 11.0
 """Seconds that a ping may take in all: libvirt gives the agent 5 s to get in step, where it is not."""
+
+PROGRESS_LIMIT = 3.0
+"""Seconds for a look at a migration: an older one is of no use."""
 
 QEMU_LIMIT = 5.0
 """Seconds in which a QEMU that is given time to run answers its monitor."""
@@ -333,8 +339,36 @@ class Libvirt(Connection):
 
         return self._on_domain(guest, ask) or ""
 
-    def migrate(self, guest: GuestIdentity, order: Migration, timeout: float) -> None:
-        """Move a guest live, and return when it runs on the target.
+    def progress(self, guest: GuestIdentity) -> Progress | None:
+        """Return how far a guest's migration is; None where it has none, or libvirt does not count it yet."""
+
+        def ask(_libvirt: Any, domain: Any) -> Progress | None:
+            seen = _describe(domain).seen
+            return progress_of(domain.jobStats(), is_post_copy=seen.reason.startswith("post-copy"))
+
+        return self._on_domain(guest, ask, limit=PROGRESS_LIMIT)
+
+    def outcome(self, guest: GuestIdentity) -> Progress | None:
+        """Return what libvirt counted of the migration with which a guest came, or None; asked of its target."""
+
+        def ask(libvirt: Any, domain: Any) -> Progress | None:
+            flags = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
+            return progress_of(domain.jobStats(flags), is_post_copy=False)
+
+        return self._on_domain(guest, ask)
+
+    def set_max_downtime(self, guest: GuestIdentity, downtime_ms: int) -> None:
+        """Let a guest stand still that long, in ms, at the end of a migration, of one under way too."""
+        self._on_domain(guest, lambda _libvirt, domain: domain.migrateSetMaxDowntime(downtime_ms, 0))
+
+    def start_post_copy(self, guest: GuestIdentity) -> None:
+        """Have a guest that migrates run on the target at once, and fetch the rest of its memory from there."""
+        self._on_domain(guest, lambda _libvirt, domain: domain.migrateStartPostCopy(0))
+
+    def migrate(
+        self, guest: GuestIdentity, order: Migration, timeout: float, watch: Callable[[], object] | None = None
+    ) -> None:
+        """Move a guest live, and return when it runs on the target; ``watch`` is called twice a second meanwhile.
 
         Raises LibvirtSilent when that takes longer than ``timeout`` seconds; the migration then still goes on, and ends
         with us unless the order says PEER2PEER.
@@ -354,7 +388,7 @@ class Libvirt(Connection):
                 # Without an event loop no keepalive runs on it (virConnectSetKeepAlive). That is wanted: see moving.
                 domain.migrate3(libvirt.open(order.target_uri), wishes, flags)
 
-        self._call(move, limit=timeout)
+        self._call(move, limit=timeout, watch=watch)
 
     def suspend(self, guest: GuestIdentity) -> None:
         """Have a guest's processors stand still."""

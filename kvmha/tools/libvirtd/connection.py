@@ -23,6 +23,10 @@ CALL_LIMIT = 10.0
 """Seconds that a call which only asks may take."""
 
 
+WATCH_INTERVAL = 0.5
+"""Seconds between two looks at what a long call does."""
+
+
 class LibvirtError(CommandError):
     """Libvirt refused; the message is its own."""
 
@@ -67,7 +71,13 @@ class Connection:
 
         return self._call(call, limit=limit)
 
-    def _call(self, act: Callable[[Any, Any], T], limit: float | None = CALL_LIMIT) -> T:
+    def _call(
+        self,
+        act: Callable[[Any, Any], T],
+        limit: float | None = CALL_LIMIT,
+        watch: Callable[[], object] | None = None,
+    ) -> T:
+        """Do something with the connection; ``watch`` is called meanwhile, and must have a connection of its own."""
         timeout = self._left() if limit is None else min(limit, self._left())
 
         def body() -> T:
@@ -80,6 +90,8 @@ class Connection:
                 raise _translated(libvirt, error, self._connection) from None
 
         try:
+            if watch is not None:
+                return self._host.watched(body, watch, interval=WATCH_INTERVAL, what="libvirt", timeout=timeout)
             return self._host.bounded(body, what="libvirt", timeout=timeout)
         except CommandTimeout:
             # The thread of the lost call keeps the old connection for itself.

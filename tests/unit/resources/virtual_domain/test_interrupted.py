@@ -109,7 +109,7 @@ class Daemon(FakeLibvirt):
             raise LibvirtError("says: Requested operation is not valid: domain 'web1' is already active")
         return super().create(xml)
 
-    def migrate(self, guest, order, timeout):
+    def migrate(self, guest, order, timeout, watch=None):
         self._enter("migrate", limit=timeout)
         source = self._find(guest)
         if source is None:
@@ -127,6 +127,8 @@ class Daemon(FakeLibvirt):
         until = self.host.now() + timeout
         while source.is_moving and self.host.now() < until:
             self.host.sleep(0.25)
+            if watch is not None and source.is_moving:
+                watch()
         if source.is_moving:
             raise LibvirtSilent("did not answer")
         if copy not in target.guests:

@@ -17,7 +17,7 @@ def agent(host, **params):
 
 
 def order(host, target="n2.example.org", **params):
-    return migration_order.order(agent(host, **params), target, is_persistent=False)
+    return migration_order.order(agent(host, **params), target, downtime_ms=105, is_persistent=False)
 
 
 @pytest.mark.parametrize(
@@ -60,23 +60,68 @@ def test_the_memory_goes_to(host, params, uri):
     assert (made.migrate_uri, "migrate_uri" in made.parameters) == (uri, False)
 
 
+GENTLE = {"migration_schedule": "gentle"}
+"""The schedule that asks libvirt for nothing before a move begins."""
+
+
 @pytest.mark.parametrize(
     ("params", "bandwidth", "downtime"),
     [
-        ({}, None, None),
-        ({"migration_speed": "0", "migration_downtime": "0"}, None, None),
+        ({}, None, 300),
+        ({"migration_speed": "0", "migration_downtime": "0"}, None, 300),
         ({"migration_speed": "100", "migration_downtime": "50"}, 100, 50),
-        ({"migration_speed": "100", "migrate_options": "--bandwidth 7"}, 7, None),
+        ({"migration_bandwidth": "100"}, 100, 300),
+        ({"migration_bandwidth": "0", "migration_speed": "100"}, 100, 300),
+        ({"migration_speed": "100", "migrate_options": "--bandwidth 7"}, 7, 300),
     ],
 )
 def test_limits_of_a_move_zero_being_none(host, params, bandwidth, downtime):
+    made = order(host, **GENTLE, **params)
+    limits = migration_order.limits(agent(host, **params), 100.0)
+    assert (made.bandwidth_mib, made.parameters) == (bandwidth, {})
+    assert (limits.downtime_ms, limits.deadline_s) == (downtime, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("params", "flags", "parameters"),
+    [
+        (GENTLE, (), {}),
+        ({}, ("AUTO_CONVERGE",), {"auto_converge.initial": 20, "auto_converge.increment": 10}),
+        (
+            {"migrate_options": "--auto-converge --auto-converge-initial 5"},
+            ("AUTO_CONVERGE",),
+            {"auto_converge.initial": 5, "auto_converge.increment": 10},
+        ),
+        ({"migration_mode": "hybrid", "migration_schedule": "postcopy"}, ("POSTCOPY",), {}),
+        ({**GENTLE, "migration_mode": "hybrid"}, ("POSTCOPY",), {}),
+        ({**GENTLE, "migration_tls": "true"}, ("TLS",), {}),
+        ({**GENTLE, "migration_connections": "4"}, ("PARALLEL",), {"parallel.connections": 4}),
+    ],
+)
+def test_what_has_to_be_said_before_a_move_begins(host, params, flags, parameters):
     made = order(host, **params)
-    assert (made.bandwidth_mib, made.downtime_ms, made.parameters) == (bandwidth, downtime, {})
+    assert (made.flags, made.parameters) == (flags, parameters)
+
+
+@pytest.mark.parametrize(
+    ("params", "name"),
+    [
+        ({"migration_schedule": "postcopy"}, "migration_schedule"),
+        ({"migration_mode": "hybrid", "migration_connections": "2"}, "migration_connections"),
+        ({"migration_mode": "hybrid", "migrate_options": "--p2p"}, "migrate_options"),
+        ({"migration_bandwidth": "10", "migration_speed": "20"}, "migration_bandwidth"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(host, params, name):
+    said = migration_order.wrong(agent(host, **params))
+    assert [sentence.split("=")[0].split(" ")[0] for sentence in said] == [name]
 
 
 def test_options_of_virsh_become_flags_and_parameters(host):
     made = order(
-        host, migrate_options="--parallel --parallel-connections=2 --tls --tls-destination %n --comp-methods mt"
+        host,
+        **GENTLE,
+        migrate_options="--parallel --parallel-connections=2 --tls --tls-destination %n --comp-methods mt",
     )
     assert made.flags == ("PARALLEL", "TLS")
     assert made.parameters == {
