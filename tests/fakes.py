@@ -624,6 +624,10 @@ class FakeLibvirt:
         progress = self.course(self.host.now() - self._moving_since)
         return progress.replace(is_post_copy=progress.is_post_copy or "start_post_copy" in self.calls)
 
+    def versions(self) -> tuple[int, int]:
+        self._enter("versions")
+        return 9000000, 7002000
+
     def outcome(self, guest: GuestIdentity) -> Progress | None:
         self._enter("outcome")
         return None

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from kvmha.resources.virtual_domain import VirtualDomain
 
+RESERVE_S = 15.0
+"""Seconds kept of migrate_to to abort the move and see the guest run here again."""
+
 
 def wrong(agent: VirtualDomain) -> list[str]:
     """Return a sentence for each parameter of a migration, or pair of them, that cannot be what was meant."""

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from kvmha.resources.virtual_domain import VirtualDomain
     from kvmha.tools.libvirtd import Domain
 
-RESERVE = 15.0
-"""Seconds kept of the action to abort the move and see the guest run here again."""
-
 ABORT_LEAD = 2.0
 """Seconds in which libvirt carries out an order to abort, before the call that moves is given up."""
 
@@ -64,7 +61,7 @@ class Move:
         self.host = agent.host
         self.guest = guest
         self.target = target
-        self.reserve = min(RESERVE, agent.left() * 0.3)
+        self.reserve = min(migration_order.RESERVE_S, agent.left() * 0.3)
         self.libvirt = agent.libvirt()
         self.peer = libvirtd.Libvirt(agent.host, migration_order.peer_uri(agent, target), agent.left)
         self.steering: Steering | None = None
@@ -94,6 +91,7 @@ class Move:
         except LibvirtError as error:
             self._was_aborted = bool(steering.why_aborted)
             self._recover(steering.why_aborted or str(error))
+        self._remember()
         self._wait_for_end()
 
     # -------------------------------------------------------------------- before
@@ -161,7 +159,14 @@ class Move:
         if outcome == ARRIVED:
             return
         what = outcome or self._doubt()
+        self._remember(error if what.endswith("the guest runs on here") else f"{what}: {error}")
         raise OcfError(codes.ERR_GENERIC, f"migration of {self.guest.name} to {self.target} {what}: {error}")
+
+    def _remember(self, reason: str = "") -> None:
+        from kvmha.resources.virtual_domain import remembering
+
+        if self.steering is not None:
+            remembering.remember(self.agent, self.guest, self.target, self.steering, self.peer, reason=reason)
 
     def _outcome(self) -> str | None:
         """Return what became of the guest in words, ARRIVED, or None while that is open. Raises LibvirtError."""

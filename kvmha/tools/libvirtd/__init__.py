@@ -6,7 +6,6 @@ from kvmha.policy.model import GuestIdentity, GuestState
 from kvmha.record import Record
 from kvmha.tools.libvirtd.connection import (
     CALL_LIMIT,
-    Connection,
     LibvirtError,
     LibvirtLost,
     LibvirtMissing,
@@ -15,6 +14,7 @@ from kvmha.tools.libvirtd.connection import (
     load,
     lookup,
 )
+from kvmha.tools.libvirtd.node import NodeQuestions
 from kvmha.tools.libvirtd.progress import Progress, progress_of
 from kvmha.tools.libvirtd.words import JOBS, REASONS, SHUTDOWN_MODES, STATES, state_of
 
@@ -53,6 +53,9 @@ AGENT_LIMIT = 11.0
 
 PROGRESS_LIMIT = 3.0
 """Seconds for a look at a migration: an older one is of no use."""
+
+DIRTY_PATIENCE = 3.0
+"""Seconds in which a measurement of written pages is ready, after its own time."""
 
 QEMU_LIMIT = 5.0
 """Seconds in which a QEMU that is given time to run answers its monitor."""
@@ -101,7 +104,7 @@ class Migration(Record):
     """More of libvirt's parameters: numbers, texts and tuples of texts, by libvirt's names."""
 
 
-class Libvirt(Connection):
+class Libvirt(NodeQuestions):
     """A hypervisor."""
 
     def domain(self, guest: GuestIdentity, limit: float = CALL_LIMIT) -> Domain | None:
@@ -356,6 +359,28 @@ class Libvirt(Connection):
             return progress_of(domain.jobStats(flags), is_post_copy=False)
 
         return self._on_domain(guest, ask)
+
+    def dirty_mib_s(self, guest: GuestIdentity, seconds: int = 1) -> float | None:
+        """Measure for some seconds how fast a running guest writes to its memory, in MiB/s; None where that fails.
+
+        Pages that are written twice in that time count once. Not to be asked of a guest that migrates: the two share
+        the log of written pages.
+        """
+
+        def ask(libvirt: Any, domain: Any) -> float | None:
+            import time
+
+            domain.startDirtyRateCalc(seconds, 0)
+            until = time.monotonic() + seconds + DIRTY_PATIENCE
+            while time.monotonic() < until:
+                time.sleep(0.2)
+                found = domain.connect().domainListGetStats([domain], libvirt.VIR_DOMAIN_STATS_DIRTYRATE, 0)
+                stats = found[0][1] if found else {}
+                if stats.get("dirtyrate.calc_status") == libvirt.VIR_DOMAIN_DIRTYRATE_MEASURED:
+                    return float(stats.get("dirtyrate.megabytes_per_second", 0))
+            return None
+
+        return self._on_domain(guest, ask, limit=seconds + 2 * DIRTY_PATIENCE)
 
     def set_max_downtime(self, guest: GuestIdentity, downtime_ms: int) -> None:
         """Let a guest stand still that long, in ms, at the end of a migration, of one under way too."""

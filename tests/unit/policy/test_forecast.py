@@ -1,0 +1,122 @@
+"""What a move takes: worked out by hand for simple guests, and corrected by the moves before."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvmha.policy.convergence import SCHEDULES, Limits
+from kvmha.policy.forecast import (
+    KEPT,
+    MOVED,
+    NONE,
+    OVERHEAD_S,
+    PLAIN,
+    POST_COPY,
+    STAYED,
+    THROTTLED,
+    Past,
+    check_invariants,
+    forecast,
+    path_speed,
+    remember,
+)
+
+
+def made(
+    *, memory=1000.0, path=100.0, dirty=0.0, schedule="default", downtime=300, post_copy=False, past=(), limit=100
+):
+    limits = Limits(downtime_ms=downtime, deadline_s=limit, may_post_copy=post_copy)
+    found = forecast(
+        memory_mib=memory, path_mib_s=path, dirty_mib_s=dirty, schedule=SCHEDULES[schedule], limits=limits, past=past
+    )
+    check_invariants(found)
+    return found
+
+
+def past(**given):
+    values = {
+        "at": 1.0, "source": "n1", "target": "n2", "result": MOVED, "seconds": 24.0, "memory_mib": 1000.0,
+        "speed_mib_s": 100.0, "dirty_mib_s": 0.0, "forecast_s": 12.0,
+    }  # fmt: skip
+    return Past(**{**values, **given})
+
+
+def test_an_idle_guest_takes_its_memory_once():
+    found = made()
+    assert (found.seconds, found.rounds, found.downtime_ms, found.means) == (10.0 + OVERHEAD_S, 1, 0, PLAIN)
+
+
+def test_a_guest_that_writes_half_of_what_is_sent_takes_almost_twice_that():
+    # 10 + 5 + 2.5 + 1.25 + 0.625 s, and then 31 MiB are left, which is more than the 30 of 300 ms: one more round.
+    found = made(dirty=50.0)
+    assert found.rounds == 6
+    assert found.seconds == pytest.approx(20.0 + OVERHEAD_S, abs=0.2)
+    assert found.downtime_ms == pytest.approx(156, abs=1)
+
+
+def test_a_longer_pause_saves_rounds():
+    assert made(dirty=50.0, downtime=2000).rounds < made(dirty=50.0, downtime=100).rounds
+
+
+@pytest.mark.parametrize("dirty", [100.0, 120.0])
+def test_a_guest_that_writes_more_than_is_sent_has_to_be_slowed_down(dirty):
+    found = made(dirty=dirty)
+    assert (found.means, found.is_converging) == (THROTTLED, False)
+    assert made(dirty=dirty, schedule="gentle").means == NONE
+    assert made(dirty=dirty, schedule="gentle").seconds == 100.0
+
+
+def test_where_post_copy_is_allowed_it_ends():
+    found = made(dirty=200.0, schedule="postcopy", post_copy=True)
+    assert (found.means, found.probability) == (POST_COPY, 0.95)
+    assert "migration_mode=hybrid" in made(dirty=200.0).advice[0]
+
+
+def test_a_guest_of_unknown_habits_is_taken_to_write():
+    found = forecast(
+        memory_mib=1000, path_mib_s=100, dirty_mib_s=None, schedule=SCHEDULES["default"],
+        limits=Limits(downtime_ms=300, deadline_s=100.0),
+    )  # fmt: skip
+    assert found.seconds == pytest.approx(22.0, abs=0.2)
+    assert "(assumed)" in found.chain
+
+
+def test_moves_that_took_twice_as_long_correct_the_next():
+    found = made(past=(past(), past(at=2.0, seconds=25.0), past(at=3.0, seconds=23.0)))
+    assert (found.seconds, found.plain_s) == (24.0, 12.0)
+    assert "in 3 moves before" in found.chain
+
+
+def test_moves_of_a_guest_that_wrote_otherwise_say_nothing():
+    assert made(past=(past(dirty_mib_s=90.0),)).seconds == 12.0
+
+
+def test_a_move_that_was_given_up_makes_the_next_less_likely():
+    assert made(past=(past(result=STAYED), past(result=STAYED, at=2.0))).probability < 0.5
+
+
+def test_the_path_is_as_fast_as_it_was_and_both_ways_count():
+    moves = (past(speed_mib_s=50.0), past(source="n2", target="n1", speed_mib_s=70.0), past(target="n3"),
+             past(speed_mib_s=60.0), past(result=STAYED, speed_mib_s=1.0))  # fmt: skip
+    assert path_speed(moves, "n1", "n2", 110.0) == 60.0
+    assert path_speed(moves, "n2", "n3", 110.0) == 110.0
+
+
+def test_only_so_many_moves_are_remembered():
+    moves = ()
+    for number in range(KEPT + 5):
+        moves = remember(moves, past(at=float(number)))
+    assert [move.at for move in moves] == [float(number) for number in range(5, KEPT + 5)]
+
+
+rates = st.floats(min_value=0, max_value=1e5)
+
+
+@given(
+    st.floats(min_value=1, max_value=1e7), st.floats(min_value=0.1, max_value=1e5), rates | st.none(),
+    st.sampled_from(sorted(SCHEDULES)), st.booleans(), st.integers(min_value=1, max_value=100_000),
+)  # fmt: skip
+def test_every_guest_has_a_forecast(memory, path, dirty, schedule, post_copy, downtime):
+    made(memory=memory, path=path, dirty=dirty, schedule=schedule, post_copy=post_copy, downtime=downtime)
