@@ -17,7 +17,10 @@ import kvmha
 from kvmha.errors import UserError
 from kvmha.host import SIGPIPE, CommandError, CommandMissing, Host
 
-VERBS = ("adopt", "cluster", "decisions", "drbd", "install-agents", "lab", "quorum", "replay", "status", "whatif")
+VERBS = (
+    "adopt", "cluster", "decisions", "drain", "drbd", "install-agents", "lab", "migrate", "preflight", "quorum",
+    "replay", "status", "undrain", "whatif",
+)  # fmt: skip
 
 FAILED, BAD_INPUT, INTERRUPTED, NO_READER = 1, 2, 130, 128 + SIGPIPE
 

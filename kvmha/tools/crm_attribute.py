@@ -56,3 +56,8 @@ def is_clusterless(error: CommandError) -> bool:
     """Tell from a failure of crm_attribute that there is no cluster on this node, and so nobody who wants the value."""
     done = getattr(error, "done", None)
     return done is not None and done.rc == NO_CLUSTER
+
+
+def standby_argv(node: str, *, is_on: bool) -> tuple[str, ...]:
+    """Return the command that puts a node into standby, or ends that (crm_attribute(8))."""
+    return (PROGRAM, "--node", node, "--name", "standby", *(("--update", "on") if is_on else ("--delete",)))

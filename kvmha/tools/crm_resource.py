@@ -42,9 +42,13 @@ def wait_idle(host: Host, *, timeout: float) -> None:
     host.run(PROGRAM, "--wait", f"--timeout={int(timeout)}s", timeout=timeout + 10.0)
 
 
-def refresh(host: Host, resource: str, *, timeout: float) -> None:
-    """Have the cluster forget what it knows of a resource, and ask its agent on every node. Raises CommandError."""
-    host.run(PROGRAM, "--refresh", "--resource", resource, timeout=timeout)
+def refresh(host: Host, resource: str, *, timeout: float, node: str = "") -> None:
+    """Have the cluster forget what it knows of a resource, and ask its agent on every node, or on one.
+
+    Raises CommandError.
+    """
+    where = ("--node", node) if node else ()
+    host.run(PROGRAM, "--refresh", "--resource", resource, *where, timeout=timeout)
 
 
 def metadata_argv(agent: str) -> tuple[str, ...]:

@@ -1,0 +1,170 @@
+"""kvmha migrate: a guest to another node, through Pacemaker: it arrives, or it stays, for a stated reason."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from kvmha.cli.moving import forecasting, through_pacemaker
+from kvmha.cli.moving.after import check
+from kvmha.cli.moving.sight import Sight
+from kvmha.cli.moving.through_pacemaker import MOVED, Move
+from kvmha.cli.moving.watching import Watch
+from kvmha.cli.preflight import VERDICTS, told
+from kvmha.errors import UserError
+from kvmha.host import CommandError
+from kvmha.policy import migration, movability
+from kvmha.record import plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from kvmha.cli.moving.sight import GuestSight
+    from kvmha.host import Host
+    from kvmha.policy.forecast import Forecast
+    from kvmha.policy.migration import Preflight, View
+
+PATIENCE_AFTER_ABORT = 60.0
+"""Seconds in which a move that is aborted by the operator is over."""
+
+
+def add(subparsers: Any) -> None:
+    """Add the verb to the command line."""
+    parser = subparsers.add_parser(
+        "migrate",
+        help="move a guest to another node, through the cluster",
+        description="Look whether a guest can move, forecast what it takes, and have Pacemaker move it by a constraint "
+        "that is removed again. Ctrl-C aborts the move, and the guest stays where it is. Exit code 0: it arrived and "
+        "is well; 1: it did not, and why; 2: bad input, or a move that would fail.",
+    )
+    parser.add_argument("guest", metavar="GUEST", help="a resource of ocf:kvmha:VirtualDomain")
+    parser.add_argument("node", metavar="NODE", nargs="?", help="the target; without it the one with most free memory")
+    parser.add_argument("--cold", action="store_true", help="shut it down here and start it there")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, and move nothing")
+    parser.add_argument("--no-probe", action="store_true", help="do not measure for a second how fast the guest writes")
+    parser.add_argument("--json", action="store_true", help="print the plan, or the result, as JSON")
+    parser.set_defaults(handler=handler)
+
+
+def handler(args: argparse.Namespace, host: Host) -> int:
+    """Plan, refuse, move, prove."""
+    sight = Sight(host)
+    guest = sight.guest(args.guest)
+    if args.node and (sight.node(args.node),) == guest.nodes:
+        raise UserError(f"{guest.name} runs on {args.node} already")
+    view, preflight = choose(sight, guest, args.node)
+    is_cold = args.cold or preflight.verdict == movability.COLD
+    refuse(preflight, is_cold=args.cold or guest.agent.param("migration_mode") == "cold")
+    made = None
+    if not is_cold and view.guest.memory_mib:
+        memory = view.guest.memory_mib
+        basis = forecasting.basis(host, guest, view.target, memory_mib=memory, measures=not args.no_probe)
+        made = forecasting.make(guest, basis)
+    if args.dry_run:
+        _plan(preflight, made, is_cold=is_cold, as_json=args.json)
+        return 0
+    if not args.json:
+        _plan(preflight, made, is_cold=is_cold, as_json=False)
+    move = Move(sight, guest, view.target, is_cold=is_cold)
+    was_aborted = run(sight, move, made, is_quiet=args.json)
+    found = check(sight, move) if move.state == MOVED else ()
+    if args.json:
+        print(json.dumps({**plain(move.result()), "forecast": plain(made), "check": plain(found)}))
+    else:
+        print(sentence(move))
+        for each in found:
+            print(f"    {each.said}")
+    if was_aborted:
+        return 130
+    return 0 if move.state == MOVED and all(each.is_well for each in found) else 1
+
+
+def choose(sight: Sight, guest: GuestSight, node: str | None) -> tuple[View, Preflight]:
+    """Return what is known of a target, the one that is named or the best, and the verdict on it."""
+    guest.source  # noqa: B018 (it raises for a guest that runs nowhere, or twice)
+    targets = [node] if node else [name for name in sight.nodes if name != guest.source]
+    if not targets:
+        raise UserError(f"there is no other node that {guest.name} could move to")
+    found = [(view, migration.decide(view)) for view in (sight.view(guest, target) for target in targets)]
+    order = movability.VERDICTS.index
+    return min(found, key=lambda each: (order(each[1].verdict), -(each[0].there.free_mib or 0.0), each[0].target))
+
+
+def refuse(preflight: Preflight, *, is_cold: bool) -> None:
+    """Raise UserError for a move that would fail, and for one with downtime that nobody asked for."""
+    if preflight.verdict == movability.REFUSED:
+        raise UserError("; ".join(each.said for each in preflight.reasons if each.effect == movability.TIES))
+    if preflight.verdict == movability.COLD and not is_cold:
+        why = "; ".join(each.said for each in preflight.reasons if each.effect == movability.FORBIDS)
+        raise UserError(f"{preflight.guest} cannot move live: {why}; --cold shuts it down and starts it there")
+
+
+def run(sight: Sight, move: Move, made: Forecast | None, *, is_quiet: bool) -> bool:
+    """Do one move to its end; tell whether it was interrupted. Raises CommandError where the cluster does not obey."""
+    watch = Watch(sight, {move.guest.name: made}, is_quiet=is_quiet)
+    was_aborted = False
+    try:
+        move.begin()
+        try:
+            watch.until_over(lambda: () if move.is_over else (move,))
+        except KeyboardInterrupt:
+            was_aborted = True
+            print("aborting the move; the guest stays where it is", file=sys.stderr)
+            move.abort()
+            _wait(sight, move)
+    finally:
+        try:
+            move.finish()
+        except CommandError as error:
+            name = move.guest.name
+            print(
+                f"kvmha: what {name}'s move left in the configuration was not removed ({error}); "
+                f"run: cibadmin --delete --xml-text "
+                f"'<rsc_location id=\"kvmha-move-{name}\"/>'",
+                file=sys.stderr,
+            )
+    return was_aborted
+
+
+def _wait(sight: Sight, move: Move) -> None:
+    until = sight.host.now() + PATIENCE_AFTER_ABORT
+    while not move.is_over and sight.host.now() < until:
+        sight.host.sleep(1.0)
+        sight.refresh()
+        move.look()
+
+
+def sentence(move: Move) -> str:
+    """Return what became of a guest."""
+    found = move.result()
+    name, took = found.guest, f"{found.seconds:.1f} s"
+    if found.result == MOVED:
+        if found.is_cold:
+            return f"{name} was shut down on {found.source} and started on {found.target}, in {took}"
+        pause = f", its pause {found.downtime_ms} ms" if found.downtime_ms is not None else ""
+        return f"{name} moved from {found.source} to {found.target} in {took}{pause}"
+    words = {
+        through_pacemaker.STAYED: f"did not move and runs on {found.source} as before",
+        through_pacemaker.RESTARTED: f"was restarted on {found.target}: its memory is lost",
+        through_pacemaker.NOWHERE: "runs nowhere now, and the cluster decides what to do",
+        through_pacemaker.LATE: f"has neither arrived nor stayed after {took}; the cluster goes on by itself",
+    }
+    return f"{name} {words.get(found.result, found.result)}{f': {found.reason}' if found.reason else ''}"
+
+
+def _plan(preflight: Preflight, made: Forecast | None, *, is_cold: bool, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({**plain(preflight), "is_cold": is_cold, "forecast": plain(made)}))
+        return
+    verdict = VERDICTS[movability.COLD] if is_cold else VERDICTS[preflight.verdict]
+    print(f"{preflight.guest} {verdict}, from {preflight.source} to {preflight.target}")
+    for reason in preflight.reasons:
+        if reason.effect != movability.ALLOWS:
+            print(f"    {reason.said}")
+    if made is not None:
+        print(f"    forecast: {told(made)}")
+        for advice in made.advice:
+            print(f"              {advice}")
+    sys.stdout.flush()

@@ -1,0 +1,149 @@
+"""The constraint of a planned move, and what the cluster's record tells of how a move went."""
+
+from __future__ import annotations
+
+from kvmha.record import Record
+from kvmha.tools.cib.editing import add_operation, element, section, set_value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any as Element
+
+PREFIX = "kvmha-move-"
+"""What the ids of these constraints begin with."""
+
+
+class Failure(Record):
+    """A failed operation of a move, as the cluster recorded it."""
+
+    operation: str
+    node: str
+    call: int
+    """The executor's number of the call, which grows on each node."""
+    reason: str
+
+
+class Settings(Record):
+    """What a move changes of a resource for as long as it lasts; empty for what is not set."""
+
+    allow_migrate: str = ""
+    on_fail: str = ""
+    """on-fail of the operation migrate_to."""
+
+
+def wish(root: Element, resource: str, node: str, *, until: int, settings: Settings) -> None:
+    """Have a resource go to a node, with these settings for as long as that lasts.
+
+    The constraint holds until a moment, in seconds since 1970, and then is nothing, for the case that nobody is left to
+    remove it. What the settings were stands in the id of its rule, so that ``withdraw`` finds it, in a later run too.
+    """
+    import datetime
+
+    withdraw(root, resource)
+    was = _settings(root, resource)
+    name = f"{PREFIX}{resource}"
+    location = root.makeelement("rsc_location", {"id": name, "rsc": resource})
+    section(root, "constraints").append(location)
+    words = {"id": f"{name}{WAS}{was.allow_migrate}{AND}{was.on_fail}", "score": "INFINITY", "boolean-op": "and"}
+    rule = root.makeelement("rule", words)
+    location.append(rule)
+    where = {"id": f"{name}-node", "attribute": "#uname", "operation": "eq", "value": node, "type": "string"}
+    rule.append(root.makeelement("expression", where))
+    end = datetime.datetime.fromtimestamp(until, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
+    rule.append(root.makeelement("date_expression", {"id": f"{name}-end", "operation": "lt", "end": end}))
+    _set(root, resource, settings)
+
+
+def silence(root: Element, resource: str) -> None:
+    """Take the weight from that constraint and leave the settings: for a failure that is yet to be forgotten.
+
+    With the settings as they were before, the cluster would act on the failure.
+    """
+    for location in [each for each in root.iter("rsc_location") if each.get("id") == f"{PREFIX}{resource}"]:
+        for rule in location.iterchildren("rule"):
+            rule.set("score", "0")
+
+
+def withdraw(root: Element, resource: str) -> None:
+    """Remove that constraint, and put the settings back as they were; none is fine."""
+    for location in [each for each in root.iter("rsc_location") if each.get("id") == f"{PREFIX}{resource}"]:
+        rule = location.find("rule")
+        allow, _, on_fail = (rule.get("id", "") if rule is not None else "").partition(WAS)[2].partition(AND)
+        location.getparent().remove(location)
+        _set(root, resource, Settings(allow_migrate=allow, on_fail=on_fail))
+
+
+WAS, AND = "-was-", "-and-"
+
+
+def _settings(root: Element, resource: str) -> Settings:
+    found = element(root, resource)
+    if found is None:
+        return Settings()
+    pairs = [
+        pair.get("value", "")
+        for block in found.iterchildren("meta_attributes")
+        for pair in block.iterchildren("nvpair")
+        if pair.get("name") == "allow-migrate"
+    ]
+    operation = _operation(found)
+    return Settings(
+        allow_migrate=pairs[0] if pairs else "", on_fail=operation.get("on-fail", "") if operation is not None else ""
+    )
+
+
+def _set(root: Element, resource: str, settings: Settings) -> None:
+    found = element(root, resource)
+    if found is None:
+        return
+    value = settings.allow_migrate or None
+    set_value(root, found, "meta_attributes", "allow-migrate", value, block=f"{resource}-meta_attributes")
+    own = f"{resource}{OWN}"
+    operation = _operation(found)
+    if operation is None and settings.on_fail:
+        add_operation(root, found, own, {"name": "migrate_to", "interval": "0s", "on-fail": settings.on_fail})
+    elif operation is not None and settings.on_fail:
+        operation.set("on-fail", settings.on_fail)
+    elif operation is not None and operation.get("id") == own:
+        operation.getparent().remove(operation)
+    elif operation is not None:
+        operation.attrib.pop("on-fail", None)
+
+
+OWN = "-migrate_to-of-kvmha-move"
+"""The end of the id of an operation that was made for a move, where the resource has none."""
+
+
+def _operation(resource: Element) -> Element | None:
+    """Return the operation migrate_to of a resource; None where it has none of its own."""
+    found = [op for op in resource.iter("op") if op.get("name") == "migrate_to"]
+    return found[0] if found else None
+
+
+def wished(root: Element) -> tuple[str, ...]:
+    """Return the resources that have such a constraint."""
+    ids = [each.get("id", "") for each in root.iter("rsc_location")]
+    return tuple(sorted(each[len(PREFIX) :] for each in ids if each.startswith(PREFIX)))
+
+
+def failures(root: Element, resource: str) -> tuple[Failure, ...]:
+    """Return the failed operations of a resource that are recorded of any node, the migrations first."""
+    found = {}
+    for state in root.iter("node_state"):
+        for entry in state.iter("lrm_resource"):
+            if entry.get("id", "").partition(":")[0] != resource:
+                continue
+            for op in entry.iter("lrm_rsc_op"):
+                is_failed = op.get("rc-code") not in ("0", "7", "8", "190", "191", "193") or op.get("op-status") == "2"
+                if op.get("operation") in ("migrate_to", "migrate_from", "stop", "start") and is_failed:
+                    failure = Failure(
+                        operation=op.get("operation", ""),
+                        node=state.get("uname", ""),
+                        call=int(op.get("call-id", "0")),
+                        reason=op.get("exit-reason", ""),
+                    )
+                    key = (failure.node, failure.call)
+                    # A failure stands there twice, and one of the two may lack the reason.
+                    if key not in found or failure.reason:
+                        found[key] = failure
+    return tuple(sorted(found.values(), key=lambda each: ("migrate" not in each.operation, each.node, each.call)))

@@ -1,0 +1,116 @@
+"""kvmha preflight, migrate and drain on the command line: what is refused with one sentence, and what is printed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kvmha.cli.main import main
+from kvmha.tools import cib, crm_mon
+from tests.fakes import UNREACHABLE, FakeHost, FakeLibvirt
+
+MOVABLE = """\
+<domain type='kvm'><name>web1</name><uuid>3f1f9a52-0c1b-4b6f-9d3e-5f7c2f6b1a01</uuid>
+<os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os><devices/></domain>"""
+TIED = MOVABLE.replace("<devices/>", "<devices><shmem name='s'/></devices>")
+CIB = """\
+<cib validate-with="pacemaker-3.9" epoch="5" num_updates="0" admin_epoch="0"><configuration><crm_config/><nodes/>
+<resources><primitive id="web1" class="ocf" provider="kvmha" type="VirtualDomain"><instance_attributes id="i">
+<nvpair id="i-c" name="config" value="/etc/web1.xml"/></instance_attributes></primitive>
+<primitive id="vip" class="ocf" provider="kvmha" type="FloatingIP"/></resources><constraints/></configuration></cib>"""
+STATUS = """\
+<pacemaker-result><summary><current_dc present="true" with_quorum="true"/></summary><nodes>
+<node name="n1" online="true" standby="false" unclean="false"/>
+<node name="n2" online="{online}" standby="{standby}" unclean="false"/></nodes>
+<resources><resource id="web1" resource_agent="ocf:kvmha:VirtualDomain" role="Started" active="true" failed="false">
+<node name="n1"/></resource></resources></pacemaker-result>"""
+
+
+@pytest.fixture
+def host():
+    host = FakeHost()
+    host.files["/proc/sys/kernel/hostname"] = b"n1\n"
+    host.files["/etc/web1.xml"] = MOVABLE.encode()
+    host.commands[cib.query_argv()] = CIB
+    host.commands[crm_mon.ARGV] = STATUS.format(online="true", standby="false")
+    return host
+
+
+@pytest.fixture
+def libvirt(host, monkeypatch):
+    """Return a libvirt that answers on no node."""
+    fake = FakeLibvirt(host)
+    fake.trouble[""] = UNREACHABLE
+    monkeypatch.setattr("kvmha.cli.moving.sight.Libvirt", lambda host, uri, left: fake)
+    return fake
+
+
+def refused(host, capsys, *words):
+    code = main(list(words), host)
+    said = capsys.readouterr()
+    assert (code, said.out) == (2, "")
+    assert said.err.startswith("kvmha: ")
+    return said.err[len("kvmha: ") :].strip()
+
+
+@pytest.mark.parametrize("verb", ["migrate", "preflight"])
+@pytest.mark.parametrize("name", ["web9", "vip", ""])
+def test_what_is_no_guest_is_refused(host, capsys, verb, name):
+    said = refused(host, capsys, verb, name or "''")
+    assert said.endswith("is no guest of this cluster; there are web1")
+
+
+def test_a_node_that_is_none_is_refused(host, capsys):
+    wanted = '"n9" is no node of this cluster; there are n1, n2'
+    assert refused(host, capsys, "migrate", "web1", "n9") == wanted
+    assert refused(host, capsys, "preflight", "web1", "--to", "n9") == wanted
+    assert refused(host, capsys, "drain", "n9") == wanted
+    assert refused(host, capsys, "undrain", "n9") == wanted
+
+
+def test_a_guest_that_is_there_already_is_refused(host, capsys):
+    assert refused(host, capsys, "migrate", "web1", "n1") == "web1 runs on n1 already"
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"online": "true", "standby": "true"}, "n2 is in standby"),
+        ({"online": "false", "standby": "false"}, "not online"),
+    ],
+)
+def test_a_target_that_takes_no_guests_is_refused(host, libvirt, capsys, state, said):
+    host.commands[crm_mon.ARGV] = STATUS.format(**state)
+    assert said in refused(host, capsys, "migrate", "web1", "n2")
+
+
+def test_a_node_that_is_drained_already_and_one_that_is_not(host, capsys):
+    assert "not in standby" in refused(host, capsys, "undrain", "n2")
+    host.commands[crm_mon.ARGV] = STATUS.format(online="true", standby="true")
+    assert "in standby already" in refused(host, capsys, "drain", "n2")
+    host.commands[crm_mon.ARGV] = STATUS.format(online="false", standby="false")
+    assert "not online" in refused(host, capsys, "drain", "n2")
+
+
+def test_without_a_cluster_it_says_so(host, capsys):
+    host.commands[crm_mon.ARGV] = (crm_mon.DISCONNECTED, "", "")
+    assert "no cluster answers" in refused(host, capsys, "migrate", "web1")
+
+
+@pytest.mark.parametrize(("xml", "code", "verdict"), [(MOVABLE, 0, "live"), (TIED, 1, "cold")])
+def test_a_definition_is_judged_without_a_cluster(host, capsys, xml, code, verdict):
+    host.files["/tmp/x.xml"] = xml.encode()
+    assert main(["preflight", "--domain-xml", "/tmp/x.xml", "--json"], host) == code
+    assert json.loads(capsys.readouterr().out)["verdict"] == verdict
+    assert main(["preflight", "--domain-xml", "/tmp/x.xml"], host) == code
+    assert "/tmp/x.xml: can move" in capsys.readouterr().out
+    assert host.ran == []
+
+
+def test_a_definition_that_is_none_is_refused(host, capsys):
+    assert refused(host, capsys, "preflight", "--domain-xml", "/none") == "/none: No such file or directory"
+    host.files["/tmp/x.xml"] = b"<network/>"
+    assert "is no definition of a domain" in refused(host, capsys, "preflight", "--domain-xml", "/tmp/x.xml")
+    assert "name a guest" in refused(host, capsys, "preflight")
+    assert "--to names a node" in refused(host, capsys, "preflight", "--domain-xml", "/tmp/x.xml", "--to", "n2")
