@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from kvmha.cli.moving import forecasting, through_pacemaker
+from kvmha.cli.moving import admission, forecasting, through_pacemaker
 from kvmha.cli.moving.after import check
 from kvmha.cli.moving.sight import Sight
 from kvmha.cli.moving.through_pacemaker import MOVED, Move
@@ -42,6 +42,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("guest", metavar="GUEST", help="a resource of ocf:kvmha:VirtualDomain")
     parser.add_argument("node", metavar="NODE", nargs="?", help="the target; without it the one with most free memory")
     parser.add_argument("--cold", action="store_true", help="shut it down here and start it there")
+    parser.add_argument("--force", action="store_true", help="even if a guest loses its place for a host's loss")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, and move nothing")
     parser.add_argument("--no-probe", action="store_true", help="do not measure for a second how fast the guest writes")
     parser.add_argument("--json", action="store_true", help="print the plan, or the result, as JSON")
@@ -57,6 +58,9 @@ def handler(args: argparse.Namespace, host: Host) -> int:
     view, preflight = choose(sight, guest, args.node)
     is_cold = args.cold or preflight.verdict == movability.COLD
     refuse(preflight, is_cold=args.cold or guest.agent.param("migration_mode") == "cold")
+    against = admission.against_move(sight, guest.name, view.target)
+    if against and not args.force:
+        raise UserError(f"{'; '.join(against)}; --force moves {guest.name} all the same")
     made = None
     if not is_cold and view.guest.memory_mib:
         memory = view.guest.memory_mib
@@ -118,11 +122,9 @@ def run(sight: Sight, move: Move, made: Forecast | None, *, is_quiet: bool) -> b
         try:
             move.finish()
         except CommandError as error:
-            name = move.guest.name
             print(
-                f"kvmha: what {name}'s move left in the configuration was not removed ({error}); "
-                f"run: cibadmin --delete --xml-text "
-                f"'<rsc_location id=\"kvmha-move-{name}\"/>'",
+                f"kvmha: what {move.guest.name}'s move left in the configuration was not removed ({error}): the "
+                "cluster leaves the guest alone until the command is run again, which ends that first",
                 file=sys.stderr,
             )
     return was_aborted

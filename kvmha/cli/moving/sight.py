@@ -110,7 +110,8 @@ class Sight:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.here = host.read(HOSTNAME).strip()
-        self.cib = cib.read(cib.live(host, timeout=ASK_LIMIT))
+        self.cib_text = cib.live(host, timeout=ASK_LIMIT)
+        self.cib = cib.read(self.cib_text)
         self.status = self._look()
 
     def _look(self) -> ClusterStatus:

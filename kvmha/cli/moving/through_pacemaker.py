@@ -72,6 +72,9 @@ class Move:
 
     def begin(self) -> None:
         """Ask the cluster for the move. Raises CommandError."""
+        if self.guest.name in moves.wished(cib.tree(cib.live(self.host))):
+            # A run that was killed has left it, perhaps with a failure that the cluster is kept from acting on.
+            self._forget_failure()
         self._begun = self.host.now()
         self._known = frozenset((each.node, each.call) for each in self._failures())
         until = int(self.host.wall_clock() + self._limit)
@@ -201,14 +204,15 @@ class Move:
             self.reason = self.reason or f"libvirt did not abort it: {error}"
 
     def finish(self) -> None:
-        """Remove the constraint, and what the cluster remembers of a failure. Raises CommandError."""
+        """Remove the constraint, and what the cluster remembers of a failure. Raises CommandError.
 
-        try:
-            if self.reason and self.is_over:
-                cib.change(self.host, lambda root: moves.silence(root, self.guest.name))
-                self._forget_failure()
-        finally:
-            cib.change(self.host, lambda root: moves.withdraw(root, self.guest.name))
+        Where a failure cannot be forgotten, the constraint stays without its weight, and with it on-fail=block: without
+        that the cluster would act on the failure. The next run ends it.
+        """
+        if self.reason and self.is_over:
+            cib.change(self.host, lambda root: moves.silence(root, self.guest.name))
+            self._forget_failure()
+        cib.change(self.host, lambda root: moves.withdraw(root, self.guest.name))
 
     def _forget_failure(self) -> None:
         """Have the cluster look at the guest anew on each node, the one that runs it last.

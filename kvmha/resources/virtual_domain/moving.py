@@ -87,6 +87,7 @@ class Move:
         try:
             self.libvirt.migrate(self.guest, order, timeout=limit, watch=steering.look)
         except LibvirtSilent:
+            self._was_aborted = bool(steering.why_aborted)
             self._recover(steering.why_aborted or f"it had not ended after {limit:.0f} s")
         except LibvirtError as error:
             self._was_aborted = bool(steering.why_aborted)

@@ -52,6 +52,9 @@ class Steering:
             if progress is not None:
                 self.seen = progress
                 self.course = convergence.observe(self.course, _sample(progress, self.elapsed))
+                if progress.is_handed_over:
+                    # The target has been, or is about to be, asked to run it: nothing is pushed or called back now.
+                    return
             step = convergence.next_step(self.course, self.schedule, self.limits, at=self.elapsed)
             if progress is not None or step.act == convergence.ABORT:
                 self._take(step)

@@ -347,7 +347,11 @@ class Libvirt(NodeQuestions):
 
         def ask(_libvirt: Any, domain: Any) -> Progress | None:
             seen = _describe(domain).seen
-            return progress_of(domain.jobStats(), is_post_copy=seen.reason.startswith("post-copy"))
+            return progress_of(
+                domain.jobStats(),
+                is_post_copy=seen.reason.startswith("post-copy"),
+                is_handed_over=(seen.state, seen.reason) == ("paused", "migration"),
+            )
 
         return self._on_domain(guest, ask, limit=PROGRESS_LIMIT)
 

@@ -31,9 +31,11 @@ class Progress(Record):
     post_copy_requests: int
     setup_ms: int
     is_post_copy: bool
+    is_handed_over: bool = False
+    """The guest stands still on its source, and the target has its memory or gets the last of it."""
 
 
-def progress_of(stats: dict[str, Any], *, is_post_copy: bool) -> Progress | None:
+def progress_of(stats: dict[str, Any], *, is_post_copy: bool, is_handed_over: bool = False) -> Progress | None:
     """Read the answer of virDomainGetJobStats (VIR_DOMAIN_JOB_*); None for one that is not about a migration."""
     if stats.get("operation") not in OUTGOING or "memory_total" not in stats:
         return None
@@ -51,4 +53,5 @@ def progress_of(stats: dict[str, Any], *, is_post_copy: bool) -> Progress | None
         post_copy_requests=int(stats.get("memory_postcopy_requests", 0)),
         setup_ms=int(stats.get("setup_time", 0)),
         is_post_copy=is_post_copy,
+        is_handed_over=is_handed_over,
     )

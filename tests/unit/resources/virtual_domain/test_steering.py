@@ -135,6 +135,14 @@ def test_a_copy_that_does_not_go_is_told(host, libvirt, target, capfd):
     assert "the guest runs on here; n2 has a copy that does not run" in reason(capfd)
 
 
+def test_a_move_in_its_last_step_is_neither_pushed_nor_called_back(host, libvirt, target):
+    libvirt.run_guest()
+    libvirt.migration = 80.0
+    libvirt.course = lambda seconds: silent(seconds).replace(is_handed_over=seconds > 5.0)
+    assert move(host) == codes.SUCCESS
+    assert "abort_job" not in libvirt.calls
+
+
 def test_a_guest_that_never_moves_live_is_refused_before_libvirt_is_asked(host, libvirt, target, capfd):
     libvirt.run_guest()
     assert move(host, migration_mode="cold") == codes.ERR_GENERIC

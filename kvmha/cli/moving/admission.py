@@ -1,0 +1,37 @@
+"""Whether a move takes from another guest the place that it would have after the loss of a host."""
+
+from __future__ import annotations
+
+from kvmha.errors import UserError
+from kvmha.gather import cluster
+from kvmha.host import CommandError
+from kvmha.policy import placement
+from kvmha.policy.placement import admission
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kvmha.cli.moving.sight import Sight
+    from kvmha.policy.placement import Cluster
+
+
+def against_move(sight: Sight, guest: str, target: str) -> tuple[str, ...]:
+    """Return a sentence for each reason to refuse a move to where nothing else forbids it."""
+    plan = _plan(sight)
+    if plan is None:
+        return ()
+    found = admission.admit(plan, admission.moved(plan, guest, target))
+    return () if found.is_admitted else tuple(reason.said for reason in found.reasons)
+
+
+def against_drain(sight: Sight, node: str) -> tuple[str, ...]:
+    """Return a sentence for each reason why the other nodes have no place for what runs on one."""
+    plan = _plan(sight)
+    return () if plan is None else tuple(reason.said for reason in admission.why_not_drain(plan, node))
+
+
+def _plan(sight: Sight) -> Cluster | None:
+    """Return the cluster as placement sees it; None where that cannot be made out, which forbids nothing."""
+    try:
+        return placement.of_snapshot(cluster.snapshot_of(sight.host, sight.cib_text))
+    except (CommandError, UserError):
+        return None
