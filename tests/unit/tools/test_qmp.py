@@ -18,7 +18,7 @@ STATUS = b'{"return": {"status": "shutdown", "singlestep": false, "running": fal
 
 @pytest.fixture
 def served(tmp_path):
-    """Return how to serve one client with chunks of bytes."""
+    """Return how to serve one client with chunks of bytes, and what that client had said when it was gone."""
     heard = []
     threads = []
 
@@ -41,16 +41,19 @@ def served(tmp_path):
         threads[-1].start()
         return str(tmp_path / "monitor.sock")
 
-    yield serve, heard
-    for thread in threads:
-        thread.join(5.0)
+    def said():
+        for thread in threads:
+            thread.join(5.0)
+        return b"".join(heard)
+
+    yield serve, said
+    said()
 
 
 def test_the_button_is_pressed_after_the_negotiation(served):
-    serve, heard = served
+    serve, said = served
     qmp.press_power_button(Host(), serve(GREETING, b'{"return"', b": {}}\r\n", EVENT, b'{"return": {}}\r\n'))
-    said = b"".join(heard)
-    assert said == b'{"execute": "qmp_capabilities"}\n{"execute": "system_powerdown"}\n'
+    assert said() == b'{"execute": "qmp_capabilities"}\n{"execute": "system_powerdown"}\n'
 
 
 def test_the_state_is_read(served):
