@@ -7,9 +7,11 @@ import tempfile
 import time
 
 from kvmha.cli import cluster_source
+from kvmha.cli.drbd.status import redundancies
 from kvmha.errors import UserError
+from kvmha.host import CommandError
 from kvmha.policy import protection
-from kvmha.policy.protection import WELL
+from kvmha.policy.protection import BAD, REDUCED, UNKNOWN, WELL, Point
 from kvmha.record import plain
 
 TYPE_CHECKING = False
@@ -74,7 +76,23 @@ def look(args: argparse.Namespace, host: Host) -> tuple[Snapshot, Status]:
             is_quorate=source.status.is_quorate,
             resources=tuple(each.replace(pending=pending.get(each.name, "")) for each in snapshot.resources),
         )
-    return snapshot, protection.judge(snapshot, now=snapshot.at)
+    status = protection.judge(snapshot, now=snapshot.at)
+    if source.status is not None:
+        status = status.replace(points=(*status.points, *_seen_here(host)))
+    return snapshot, status
+
+
+def _seen_here(host: Host) -> tuple[Point, ...]:
+    """Return what DRBD itself says on this node, which knows more than the promotion scores in the cluster."""
+    try:
+        found = redundancies(host)
+    except CommandError as error:
+        return (Point(name="drbd here", level=UNKNOWN, said=f"DRBD does not answer: {error}"),)
+    levels = {"well": WELL, "reduced": REDUCED, "failed": BAD}
+    short = [each for each in found if each.level != "well"]
+    if found and not short:
+        return (Point(name="drbd here", level=WELL, said=f"{len(found)} resources have all their copies in step"),)
+    return tuple(Point(name="drbd here", level=levels.get(each.level, UNKNOWN), said=each.sentence) for each in short)
 
 
 def _taken(snapshot: Snapshot) -> str:
@@ -87,7 +105,6 @@ def _watch(args: argparse.Namespace, host: Host) -> int:
     from rich.live import Live
     from rich.text import Text
 
-    from kvmha.host import CommandError
     from kvmha.observe.status_view import view
 
     level = ""

@@ -75,7 +75,7 @@ class Outlook(Record):
 
     judgement: quorum.Judgement
     acting: tuple[str, ...]
-    """The nodes that go on and decide; empty where nobody has quorum."""
+    """The nodes that go on and decide; empty where nobody has quorum, unless no-quorum-policy=ignore."""
     standing: tuple[str, ...]
     """The nodes of the part that is looked at: those that act, or else the largest part."""
     lost: tuple[str, ...]
@@ -116,6 +116,9 @@ def outlook(snapshot: Snapshot, trouble: Trouble) -> Outlook:
     else:
         acting = quorate[0] if quorate else ()
     standing = acting or max((tuple(part) for part in parts), key=len, default=())
+    if snapshot.properties.get("no-quorum-policy") == "ignore":
+        # Every part acts then, this one too; that it should not is one of the warnings.
+        acting = standing
     lost = tuple(name for name in names if name not in standing and name not in gone)
     warnings = _quorum_warnings(snapshot, judgement, is_assumed=is_assumed, is_race=bool(race))
     fencings = tuple(_fencing(snapshot, name, acting, trouble) for name in lost) if acting else ()

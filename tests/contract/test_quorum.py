@@ -130,3 +130,22 @@ def test_so_are_nodes_with_different_votes(tmp_path):
     cases = [([3, 1, 1], options, parts) for options in ({}, {"wait_for_all": True}) for parts in partitions([1, 2, 3])]
     cases += [([2, 1, 1], {"auto_tie_breaker": True}, parts) for parts in partitions([1, 2, 3])]
     assert differences(tmp_path, cases) == []
+
+
+@pytest.mark.parametrize("algorithm", [quorum.FFSPLIT, quorum.LMS])
+def test_the_votes_of_a_device_count_as_those_of_a_node_would_that_is_with_the_part_of_its_choice(tmp_path, algorithm):
+    """The device of corosync-vqsim 3.1.7 never votes ("qdevice poll failed: 22"), so a node stands in for it."""
+    found = []
+    for count in (2, 3):
+        device = quorum.Device(algorithm=algorithm, votes=1 if algorithm == quorum.FFSPLIT else count - 1)
+        voters = tuple(quorum.Voter(name=f"n{n}", nodeid=n) for n in range(1, count + 1))
+        for parts in partitions(list(range(1, count + 1))):
+            names = [[f"n{n}" for n in part] for part in parts]
+            judged = quorum.judge(quorum.Settings(voters=voters, device=device), names)
+            chosen = quorum.device_choice(judged.rules, names)
+            ours = {n: int(v.part.is_quorate) for v, part in zip(judged.parts, parts) for n in part}
+            standing_in = [[*part, count + 1] if place == chosen else part for place, part in enumerate(parts)]
+            standing_in += [[count + 1]] if chosen is None else []
+            theirs = simulated(tmp_path, [1] * count + [device.votes], {}, standing_in)
+            found += [] if ours == {n: theirs[n] for n in ours} else [(count, parts, ours, theirs)]
+    assert found == []

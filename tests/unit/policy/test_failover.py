@@ -69,6 +69,12 @@ def test_without_quorum_nobody_acts_and_nobody_is_fenced():
     assert (found.acting, found.standing, found.fencings) == ((), ("n3",), ())
 
 
+def test_a_part_that_ignores_quorum_acts_and_that_is_an_error():
+    found = outlook(TRIPLE.replace(properties={"no-quorum-policy": "ignore"}), Trouble(dead=("n1", "n2")))
+    assert found.acting == ("n3",)
+    assert "no-quorum-ignored" in codes(found)
+
+
 def test_the_node_that_is_cut_off_keeps_its_guests_and_that_is_said():
     frozen = TRIPLE.replace(properties={"no-quorum-policy": "freeze"})
     said = outlook(frozen, Trouble(cut=("n1",))).said
