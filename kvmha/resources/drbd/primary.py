@@ -131,8 +131,11 @@ class DRBDPrimary(Agent):
         from kvmha.resources.drbd import fence_peer
 
         words = state_file.read(self.host, looking.NAME, self.resource)
-        since = float(words.get("suspended") or self.host.now())
-        if self.host.now() - since < PATIENCE:
+        if not words.get("suspended"):
+            # The clone's monitor writes that too, if Pacemaker runs it: 2.1.5 was seen not to, after a maintenance.
+            words = {**words, "suspended": str(int(self.host.now()))}
+            looking.keep_words(self, self.resource, words)
+        if self.host.now() - float(words["suspended"]) < PATIENCE:
             return
         try:
             fence_peer.resume(self, looking.named(replica, words))

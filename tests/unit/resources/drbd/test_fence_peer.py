@@ -271,6 +271,20 @@ def test_the_monitor_leaves_io_frozen_while_the_peer_may_be_running(host, cluste
     assert stonith_admin.reboot_argv("n2") not in host.ran
 
 
+def test_the_monitor_needs_nobody_else_to_have_seen_that_the_io_is_frozen(host, cluster):
+    """Pacemaker 2.1.5 was seen not to run the clone's monitor, which writes it down, after a maintenance."""
+    cluster.online = False
+    host.commands[RESUME] = ""
+    host.files["/run/kvmha/DRBD/r1"] = b"life=x\npeer=n2\n"
+    for _ in range(4):
+        env = OcfEnv(
+            action="monitor", instance="primary-r1", params={"drbd_resource": "r1"}, interval=10.0, timeout=20.0
+        )
+        assert perform(DRBDPrimary, env, host) == codes.SUCCESS
+        host.sleep(10.0)
+    assert RESUME in host.ran
+
+
 def test_the_handler_itself_is_given_time_first(host, cluster):
     assert monitor(host, suspended_at=995) == codes.SUCCESS
     assert cibadmin.query_argv() not in host.ran
