@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from kvmha.host import CommandError
 from kvmha.lab import package
 from kvmha.lab.lab import Lab
-from kvmha.lab.plan import make_plan
+from kvmha.lab.plan import LabError, make_plan
 from kvmha.record import Record
 from tests.bench import replica_cases, replica_promotion, replica_speed
 from tests.bench.case import Outcome
@@ -42,14 +43,24 @@ def measure(host: Host, runs: int, say: Say, *, suite: str, name: str, is_whole:
         if not is_whole:
             return Replicas(cases=cases)
         replica_speed.clear(lab)
-        say("promotion: the two nodes become a cluster")
-        lab.up(_quiet)
-        return Replicas(speed=speed, cases=cases, promotions=replica_promotion.measure(host, lab, runs, say))
+        return Replicas(speed=speed, cases=cases, promotions=_promotions(host, lab, runs, say))
     except BaseException:
         lab.collect_logs("build/bench")
         raise
     finally:
         lab.down()
+
+
+def _promotions(host: Host, lab: Lab, runs: int, say: Say) -> tuple[Promotion, ...]:
+    """Measure them in the cluster that the two nodes become; what cannot be measured keeps nothing else from it."""
+    say("promotion: the two nodes become a cluster")
+    try:
+        lab.up(_quiet)
+        return replica_promotion.measure(host, lab, runs, say)
+    except (LabError, CommandError) as error:
+        lab.collect_logs("build/bench")
+        say(f"promotion: could not be measured: {error}")
+        return ()
 
 
 def _quiet(_phase: str, _text: str) -> None:
