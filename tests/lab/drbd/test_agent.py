@@ -94,6 +94,7 @@ def test_ocf_tester_passes_on_a_real_device(tested):
     assert f"{AGENT} passed all tests" in done.out
 
 
+@pytest.mark.slow
 def test_a_device_that_is_held_open_is_demoted_once_it_is_let_go(tested):
     assert tested.agent("promote") == (0, "")
     assert tested.agent("monitor") == (8, "")
@@ -110,6 +111,7 @@ def test_a_device_that_is_held_open_is_demoted_once_it_is_let_go(tested):
     assert tested.agent("monitor") == (0, "")
 
 
+@pytest.mark.slow
 def test_neither_monitor_nor_stop_needs_the_configuration(tested):
     assert tested.agent("promote") == (0, "")
     tested.sh(tested.here, f"mv /etc/drbd.d/{NAME}.res /etc/drbd.d/{NAME}.away")
@@ -137,6 +139,7 @@ def test_a_replica_that_came_up_alone_is_not_promoted_though_drbd_calls_it_curre
     assert tested.agent("promote") == (0, "")
 
 
+@pytest.mark.slow
 def test_bad_input_has_its_code_and_a_reason_and_probe_and_stop_stay_true(tested):
     code, reason = tested.agent("validate-all", drbd_resource="nobody")
     assert (code, reason.startswith("configuration of nobody: drbdadm says: ")) == (5, True)

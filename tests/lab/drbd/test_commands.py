@@ -72,6 +72,7 @@ def test_status_tells_the_same_on_both_sides(pair):
         assert resource["peers"][0]["name"] in pair.nodes
 
 
+@pytest.mark.slow
 def test_verify_finds_what_differs_and_the_next_connection_mends_it(quiet):
     pair = quiet
     here, there = pair.sides()
@@ -124,6 +125,7 @@ def test_a_split_brain_is_told_explained_and_healed_for_the_side_that_is_kept(qu
     assert checksum(pair, here, writer.safe) == writer.expected()
 
 
+@pytest.mark.slow
 def test_what_was_healed_is_what_the_other_side_has_now(pair):
     here, there = pair.sides()
     writer = Writer(pair, here, f"healed{pair.host.now():.0f}")
@@ -133,6 +135,7 @@ def test_what_was_healed_is_what_the_other_side_has_now(pair):
     assert checksum(pair, there, writer.safe) == writer.expected()
 
 
+@pytest.mark.slow
 def test_a_window_that_an_agent_left_behind_is_closed_by_the_monitor(pair):
     here, there = pair.sides()
     pair.run(here, "drbdadm", "net-options", "--allow-two-primaries=yes", RESOURCE)
@@ -145,6 +148,7 @@ def test_a_window_that_an_agent_left_behind_is_closed_by_the_monitor(pair):
     pair.wait("the mark is gone", lambda: pair.run(here, "ls", "/run/kvmha/drbd-window").out == "")
 
 
+@pytest.mark.slow
 def test_a_constraint_that_a_handler_left_behind_is_removed_by_the_monitor(pair):
     here, there = pair.sides()
     environ = (f"DRBD_RESOURCE={RESOURCE}", f"DRBD_PEER={there}", "DRBD_CONF=/etc/drbd.conf")

@@ -18,6 +18,7 @@ def written(pair):
     writer.close()
 
 
+@pytest.mark.slow
 def test_the_primary_loses_its_power_during_writes(written):
     pair, here, there, writer = written
     pair.lab.power(here, "off")
@@ -29,6 +30,7 @@ def test_the_primary_loses_its_power_during_writes(written):
     assert pair.primaries() == (there,)
 
 
+@pytest.mark.slow
 def test_the_secondary_loses_its_power_and_writes_go_on_once_it_is_fenced(written):
     pair, here, there, writer = written
     pair.lab.power(there, "off")
@@ -41,6 +43,7 @@ def test_the_secondary_loses_its_power_and_writes_go_on_once_it_is_fenced(writte
     assert checksum(pair, there, writer.safe) == writer.expected()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["the primary", "the secondary"])
 def test_both_lose_their_power_and_only_one_comes_back(written, first):
     pair, here, there, writer = written
