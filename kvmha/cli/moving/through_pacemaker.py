@@ -26,6 +26,9 @@ OVER = (MOVED, STAYED, RESTARTED, NOWHERE, LATE)
 SLACK_S = 60.0
 """Seconds that the cluster may take beyond the timeouts of the operations before a move counts as late."""
 
+NOT_BEGUN_S = 15.0
+"""Seconds after which a move that was aborted, and that the cluster shows nothing of, has not begun."""
+
 CLEAN_LIMIT = 60.0
 """Seconds to clean up, and for the cluster to look at the guest anew."""
 
@@ -67,6 +70,7 @@ class Move:
         self._begun = self._ended = 0.0
         self._known: frozenset[tuple[str, int]] = frozenset()
         self._outcome: Progress | None = None
+        self._aborted_at: float | None = None
 
     # ------------------------------------------------------------------- begin
 
@@ -139,6 +143,8 @@ class Move:
             self.reason = failed[0].reason or self._own_reason() or _in_words(failed[0], self.progress)
         if self.elapsed > self._limit:
             return self._end(LATE)
+        if self._aborted_at is not None and not failed:
+            self.abort()
         if is_busy:
             return False
         if nodes == (self.target,):
@@ -149,6 +155,9 @@ class Move:
                 return self._end(STAYED)
         elif failed and not nodes and self.may_stay:
             return self._end(NOWHERE)
+        elif self._aborted_at is not None and self.host.now() - self._aborted_at > NOT_BEGUN_S:
+            self.reason = self.reason or "aborted by the operator before it began"
+            return self._end(STAYED)
         return False
 
     def _own_reason(self) -> str:
@@ -196,12 +205,19 @@ class Move:
     # --------------------------------------------------------------------- end
 
     def abort(self) -> None:
-        """Have libvirt give up the move; the agent then says so to the cluster, and the guest stays. Never raises."""
+        """Have libvirt give up the move; the agent then says so to the cluster, and the guest stays. Never raises.
+
+        The constraint stays until that is so: without it the cluster would stop a guest that is half over. Where
+        libvirt has not begun yet, it is told again with each look.
+        """
+        if self._aborted_at is None:
+            self._aborted_at = self.host.now()
         try:
             self._libvirt.abort_job(self.guest.identity)
             self.reason = self.reason or "aborted by the operator"
-        except LibvirtError as error:
-            self.reason = self.reason or f"libvirt did not abort it: {error}"
+        except LibvirtError:
+            # Most often there is no job yet, or no more.
+            return
 
     def finish(self) -> None:
         """Remove the constraint, and what the cluster remembers of a failure. Raises CommandError.

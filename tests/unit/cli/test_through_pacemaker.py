@@ -190,10 +190,25 @@ def test_an_abort_is_libvirts_and_the_operators_word(world):
     move = world.begun()
     move.abort()
     assert (world.guest.is_moving, move.reason) == (False, "aborted by the operator")
-    world.here.trouble[""] = UNREACHABLE
-    other = Move(world.sight, world.sight.guest("web1"), "n2")
-    other.abort()
-    assert "did not abort" in other.reason
+
+
+def test_an_abort_that_comes_before_the_move_has_begun_is_repeated(world):
+    move = world.begun()
+    move.abort()
+    assert (world.look(move), move.reason) == (False, "")
+    world.guest.is_moving = True
+    assert not world.look(move)
+    assert (world.guest.is_moving, move.reason) == (False, "aborted by the operator")
+    world.fail()
+    assert (world.look(move), move.state) == (True, STAYED)
+
+
+def test_an_abort_of_a_move_that_never_begins_ends(world):
+    world.here.trouble["abort_job"] = UNREACHABLE
+    move = world.begun()
+    move.abort()
+    world.host.sleep(20.0)
+    assert (world.look(move), move.state, move.reason) == (True, STAYED, "aborted by the operator before it began")
 
 
 def test_a_failure_that_cannot_be_forgotten_is_kept_from_the_cluster_and_ended_by_the_next_run(world):
