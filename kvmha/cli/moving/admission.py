@@ -32,6 +32,17 @@ def against_drain(sight: Sight, node: str) -> tuple[str, ...]:
 def _plan(sight: Sight) -> Cluster | None:
     """Return the cluster as placement sees it; None where that cannot be made out, which forbids nothing."""
     try:
-        return placement.of_snapshot(cluster.snapshot_of(sight.host, sight.cib_text))
+        plan = placement.of_snapshot(cluster.snapshot_of(sight.host, sight.cib_text))
     except (CommandError, UserError):
         return None
+    return plan if is_known(plan) else None
+
+
+def is_known(plan: Cluster) -> bool:
+    """Tell whether all sizes are known that a plan for a loss is made from.
+
+    Where one is not, placement lets no guest go anywhere; whether this one fits, its preflight has asked libvirt.
+    """
+    return all(host.memory_mib is not None for host in plan.hosts) and all(
+        guest.memory_mib is not None for guest in plan.guests
+    )

@@ -115,10 +115,14 @@ def _time_left(progress: Progress, made: Forecast | None, elapsed: float) -> str
 
 
 class Interruptible:
-    """SIGTERM and SIGHUP end the work as Ctrl-C does, so that what was begun is undone."""
+    """SIGTERM and SIGHUP end the work as Ctrl-C does, so that what was begun is undone; Ctrl-C itself does so always.
+
+    A shell has the commands ignore it that it starts in the background.
+    """
 
     def __enter__(self) -> None:
-        self._before = {name: signal.signal(name, _interrupt) for name in (signal.SIGTERM, signal.SIGHUP)}
+        names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        self._before = {name: signal.signal(name, _interrupt) for name in names}
 
     def __exit__(self, *_error: object) -> None:
         for name, handler in self._before.items():

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from kvmha.cli.main import main
+from kvmha.cli.moving import admission
+from kvmha.policy import placement
 from kvmha.tools import cib, crm_mon
 from tests.fakes import UNREACHABLE, FakeHost, FakeLibvirt
 
@@ -114,3 +116,11 @@ def test_a_definition_that_is_none_is_refused(host, capsys):
     assert "is no definition of a domain" in refused(host, capsys, "preflight", "--domain-xml", "/tmp/x.xml")
     assert "name a guest" in refused(host, capsys, "preflight")
     assert "--to names a node" in refused(host, capsys, "preflight", "--domain-xml", "/tmp/x.xml", "--to", "n2")
+
+
+def test_where_a_size_is_not_known_placement_forbids_nothing():
+    host = placement.HostRoom(name="n1", memory_mib=4096)
+    guest = placement.GuestNeed(name="web1", memory_mib=512, node="n1")
+    assert admission.is_known(placement.Cluster(hosts=(host,), guests=(guest,)))
+    assert not admission.is_known(placement.Cluster(hosts=(host.replace(memory_mib=None),), guests=(guest,)))
+    assert not admission.is_known(placement.Cluster(hosts=(host,), guests=(guest.replace(memory_mib=None),)))
