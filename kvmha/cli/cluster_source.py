@@ -73,9 +73,12 @@ def load(args: argparse.Namespace, host: Host, folder: str) -> Source:
             )
         except corosync_conf.CorosyncConfError as error:
             raise UserError(f"{args.corosync_conf or corosync_conf.PATH}: {error}") from None
+        if not found.nodes:
+            raise UserError(f"{source} has no nodes; give what cibadmin --query prints on a node of the cluster")
         return with_history(found, status)
 
-    _check(text, source)
+    # What is no CIB is told before anything is asked of the scheduler.
+    cib_reader.tree(text, source)
     return Source(text=text, read=read, bandwidth=_bandwidth(wanted), status=status)
 
 
@@ -90,12 +93,6 @@ def _live(host: Host) -> str:
         raise UserError(
             f"no cluster answers here ({error}); run it on a node, or give a saved one with --cib"
         ) from None
-
-
-def _check(text: str, source: str) -> None:
-    cib = cib_reader.read(text, source)
-    if not cib.nodes:
-        raise UserError(f"{source} has no nodes; give what cibadmin --query prints on a node of the cluster")
 
 
 def text_of(host: Host, path: str) -> str:

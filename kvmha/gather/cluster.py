@@ -40,6 +40,11 @@ CONVERSATIONS = 5
 """Calls that a reboot of fence-agents makes: look, switch off, look, switch on, look (lib/fencing.py, set_power_fn);
 a monitor makes one."""
 
+AGENT_START_S = 0.2
+"""What a fence agent takes before its first call: Python and its libraries, once in each run, a monitor's too."""
+
+LEAST_CALL_S = 0.05
+
 
 def snapshot_of(
     host: Host,
@@ -64,8 +69,9 @@ def snapshot_of(
     if wanted is not None:
         facts = with_description(facts, wanted)
     text = shown or crm_simulate.state(host, cib, folder=folder)
-    found = [crm_mon.parse_part(text, part, is_quorate=False) for part in ("cluster_status", "revised_cluster_status")]
-    return assemble(facts, cib, found[0] or found[1], source=source, at=at)
+    part = "cluster_status" if "<cluster_status>" in text else "revised_cluster_status"
+    status = crm_mon.parse_part(text, part, is_quorate=False)
+    return assemble(facts, cib, status, source=source, at=at)
 
 
 def assemble(facts: Facts, text: str, shown: ClusterStatus | None, *, source: str, at: float | None) -> Snapshot:
@@ -204,9 +210,10 @@ def _device_times(facts: Facts, device: FenceDevice, ran: tuple[Executed, ...]) 
     if not took:
         return times.least_s, min(times.most_s, limit), False
     calls = CONVERSATIONS if action == "reboot" else CONVERSATIONS - 2
+    each = max(min(took) / 1000.0 - AGENT_START_S, LEAST_CALL_S)
     # What it waits by its options stays; only the guess of how long a call takes is replaced by what one took.
     waits = times.least_s - timing.FENCE_CALL_S * (2 if action == "reboot" else 1)
-    return max(waits, 0.0) + calls * min(took) / 1000.0, min(times.most_s, limit), True
+    return max(waits, 0.0) + AGENT_START_S + calls * each, min(times.most_s, limit), True
 
 
 # ------------------------------------------------------------------- resources

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from kvmha.tools.cib import Cib, Colocation, Expression, Location
+    from kvmha.tools.cib import Cib, Colocation, Expression, Location, Resource
 
     Attributes = Mapping[str, Mapping[str, str]]
 
@@ -30,7 +30,7 @@ class Reading:
         self.unread: list[str] = []
         self.tags = {tag.id: tag.references for tag in cib.tags}
         self.names = tuple(resource.id for resource in cib.walk())
-        self.families = {resource.id: tuple(_family(cib, resource.id)) for resource in cib.walk()}
+        self.families = {resource.id: tuple(_family(resource)) for resource in cib.walk()}
 
     def preferences(self) -> tuple[Preference, ...]:
         """Return all location constraints, for every node to which they say something."""
@@ -160,9 +160,8 @@ def _order(one: str, other: str, kind: str) -> int | None:
     return (x > y) - (x < y)
 
 
-def _family(cib: Cib, name: str) -> Iterator[str]:
-    """Yield a resource and all that is inside it."""
-    yield name
-    found = cib.resource(name)
-    for child in found.children if found is not None else ():
-        yield from _family(cib, child.id)
+def _family(resource: Resource) -> Iterator[str]:
+    """Yield the names of a resource and of all that is inside it."""
+    yield resource.id
+    for child in resource.children:
+        yield from _family(child)

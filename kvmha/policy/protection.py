@@ -12,7 +12,9 @@ from kvmha.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from kvmha.policy.snapshot import Resource
 
 WELL, REDUCED, BAD, UNKNOWN = "well", "reduced", "bad", "unknown"
 
@@ -67,7 +69,8 @@ def judge(snapshot: Snapshot, *, now: float | None = None) -> Status:
         *_split(snapshot),
         _actions(snapshot),
     )
-    return Status(points=points, guests=tuple(_guest(snapshot, guest.name) for guest in snapshot.guests))
+    looks = {node.name: failover.outlook(snapshot, Trouble(dead=(node.name,))) for node in snapshot.members}
+    return Status(points=points, guests=tuple(_guest(snapshot, guest, looks) for guest in snapshot.guests))
 
 
 def _nodes(snapshot: Snapshot) -> Point:
@@ -199,19 +202,17 @@ def _some(words: list[str]) -> str:
     return ", ".join(words[:3]) + (" ..." if len(words) > 3 else "")
 
 
-def _guest(snapshot: Snapshot, name: str) -> GuestRecovery:
-    guest = snapshot.resource(name)
-    assert guest is not None
+def _guest(snapshot: Snapshot, guest: Resource, looks: Mapping[str, failover.Outlook]) -> GuestRecovery:
     state = (guest.pending.lower() or ("failed" if guest.is_failed else "running" if guest.nodes else "stopped")) + (
         "" if guest.is_managed else ", unmanaged"
     )
-    made = GuestRecovery(name=name, nodes=guest.nodes, state=state, limit_s=guest.limit_s)
+    made = GuestRecovery(name=guest.name, nodes=guest.nodes, state=state, limit_s=guest.limit_s)
     if len(guest.nodes) != 1:
         return made
-    look = failover.outlook(snapshot, Trouble(dead=guest.nodes))
-    fencing = next((each for each in look.fencings if each.node == guest.nodes[0]), None)
+    look = looks.get(guest.nodes[0])
+    fencing = next((each for each in look.fencings if each.node == guest.nodes[0]), None) if look is not None else None
     if fencing is None or fencing.fails:
-        why = "without quorum" if not look.acting else "its node cannot be fenced"
+        why = "without quorum" if look is not None and not look.acting else "its node cannot be fenced"
         return made.replace(
             is_within=False if guest.limit_s is not None else None, said=f"it would not come back: {why}"
         )

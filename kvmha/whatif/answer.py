@@ -160,8 +160,9 @@ def unwelcome(before: Snapshot, planned: Snapshot) -> Iterator[Caution]:
 
 
 def _stale(planned: Snapshot, found: tuple[Fate, ...]) -> Iterator[Caution]:
+    known = {each.name: each for each in planned.resources}
     for fate in found:
-        resource = planned.resource(fate.name)
+        resource = known.get(fate.name)
         if resource is None or fate.how not in (MOVES, STARTS):
             continue
         for disk in resource.disks:

@@ -248,11 +248,11 @@ class Cib(Record):
 
     def walk(self) -> Iterator[Resource]:
         """Yield all resources, parents before their children, without templates."""
-        waiting = list(self.resources)
+        waiting = list(reversed(self.resources))
         while waiting:
-            resource = waiting.pop(0)
+            resource = waiting.pop()
             yield resource
-            waiting = [*resource.children, *waiting]
+            waiting.extend(reversed(resource.children))
 
     def primitives(self) -> tuple[Resource, ...]:
         """Return all primitives, wherever they stand."""
