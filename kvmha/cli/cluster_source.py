@@ -13,7 +13,7 @@ from kvmha.host import CommandError
 from kvmha.policy.node import NodeFacts
 from kvmha.record import Record
 from kvmha.tools import cib as cib_reader
-from kvmha.tools import corosync_conf, crm_mon
+from kvmha.tools import cluster_report, corosync_conf, crm_mon
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,11 +41,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which cluster is meant."""
     parser.add_argument(
         "--cib", metavar="FILE",
-        help="a saved CIB instead of the running one: of cibadmin --query, or cib.xml of a report",
+        help="a saved cluster instead of the running one: what cibadmin --query prints, or a report of pcs cluster "
+        "report, packed or not",
     )  # fmt: skip
     parser.add_argument(
         "--corosync-conf", metavar="FILE",
-        help="its corosync.conf, for votes and times (default: this node's, unless --cib is given)",
+        help="its corosync.conf, for votes and times (default: this node's, or with --cib that of the report)",
     )  # fmt: skip
     parser.add_argument(
         "--description", metavar="cluster.yaml", help="for what only it says: sizes and limits of guests"
@@ -58,7 +59,8 @@ def load(args: argparse.Namespace, host: Host, folder: str) -> Source:
     conf = text_of(host, args.corosync_conf) if args.corosync_conf else None
     status = None
     if args.cib:
-        text, source = text_of(host, args.cib), args.cib
+        saved, source = cluster_report.read(host, args.cib), args.cib
+        text, conf = saved.cib, conf or saved.conf
     else:
         text, source = _live(host), LIVE
         status = crm_mon.look(host, timeout=30.0)
@@ -72,7 +74,7 @@ def load(args: argparse.Namespace, host: Host, folder: str) -> Source:
                 host, cib, conf=conf, wanted=wanted, nodes=nodes, source=source, folder=folder, shown=shown
             )
         except corosync_conf.CorosyncConfError as error:
-            raise UserError(f"{args.corosync_conf or corosync_conf.PATH}: {error}") from None
+            raise UserError(f"{args.corosync_conf or args.cib or corosync_conf.PATH}: {error}") from None
         if not found.nodes:
             raise UserError(f"{source} has no nodes; give what cibadmin --query prints on a node of the cluster")
         return with_history(found, status)

@@ -236,14 +236,10 @@ def _resources(
         _resource(facts, cib, resource, seen.pop(resource.id, []), guests.get(resource.id), took, disks)
         for resource in cib.primitives()
     ]
-    # What runs and is configured no more.
+    # What runs and is configured no more, and what a bundle brings with it.
     for name, instances in sorted(seen.items()):
         agent = instances[0].agent
-        found.append(
-            snapshot.Resource(name=name, agent=agent, kind=kind_of(agent), **_standing(instances)).replace(
-                is_orphaned=True
-            )
-        )
+        found.append(snapshot.Resource(name=name, agent=agent, kind=kind_of(agent), **_standing(instances)))
     return tuple(found)
 
 
