@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import io
+import tarfile
+
 from kvmha.cluster import description, render
 from kvmha.cluster.contradictions.identity import fence_device
 from kvmha.lab import bmc, lines, uml_formation
@@ -20,9 +24,17 @@ FLOATING_IP = "vip"
 NODE_FOLDER = "/root/kvmha-cluster"
 """Where the first node has cluster.yaml and what was rendered from it."""
 
-FORMED_BY = ("cib.sh", "cib.xml", "corosync.conf", "pcs.sh")
-"""What the first node gets of a rendering; what the nodes of a lab need beside it is in their image."""
+# What a user does on every node before the cluster is made.
+PREPARE = """\
+set -e
+mkdir -p "$1"
+tar --extract --directory="$1"
+cd "$1"
+sh ./node.sh
+sh ./libvirt/setup.sh
+"""
 
+PREPARE_TIMEOUT = 120.0
 PCS_TIMEOUT = 400.0
 START_TIMEOUT = 180.0
 UML_START_TIMEOUT = 600.0
@@ -40,8 +52,8 @@ def describe(plan: LabPlan) -> str:
             "      agent: fence_ipmilan",
             f"      options: {{ip: {node.bmc}, {options}}}",
         ]
-    if plan.kernel == UML:
-        out += _replicated(plan)
+    # Nobody makes certificates for nodes that live for an hour.
+    out += _replicated(plan) if plan.kernel == UML else ["migration: {transport: tcp}"]
     out.append("guests:")
     for guest in plan.guests:
         out += [
@@ -95,8 +107,8 @@ def form(host: Host, lab: Lab, progress: Progress) -> None:
         uml_formation.form(lab, wanted, files, progress)
         _wait_started(host, lab, first, progress)
         return
-    for name, content in {"cluster.yaml": text, **{name: files[name] for name in FORMED_BY}}.items():
-        lab.copy_in(first, f"{NODE_FOLDER}/{name}", content, mode=render.mode_of(name))
+    progress("cluster", "putting the files of the nodes in place")
+    prepare(lab, {"cluster.yaml": text, **files})
     # pcs.sh says its steps on standard output, and what pcs says goes to standard error.
     script = 'cd "$1" && exec sh ./pcs.sh 2> pcs.log'
     argv = lab.enter_argv(first, "sh", "-c", script, "kvmha-lab", NODE_FOLDER)
@@ -108,6 +120,33 @@ def form(host: Host, lab: Lab, progress: Progress) -> None:
         said = lab.run(first, "tail", "-n", "3", f"{NODE_FOLDER}/pcs.log", timeout=20.0, ok=None).out
         raise LabError(f"the nodes are up, but pcs made no cluster of them: {' '.join(said.split())}; {_ways(plan)}")
     _wait_started(host, lab, first, progress)
+
+
+def prepare(lab: Lab, files: dict[str, str]) -> None:
+    """Give every node all that was rendered, and have it put its own files in place and set libvirt up."""
+    given = _archive(files, lab.host.wall_clock())
+
+    def do(name: str) -> str:
+        done = lab.run(name, "sh", "-c", PREPARE, "kvmha-lab", NODE_FOLDER, timeout=PREPARE_TIMEOUT, given=given)
+        return done.out
+
+    names = [node.name for node in lab.plan.nodes]
+    calls = [functools.partial(do, name) for name in names]
+    for name, found in zip(names, lab.host.together(calls, what="node.sh", timeout=PREPARE_TIMEOUT)):
+        if isinstance(found, BaseException):
+            raise LabError(f"{name} does not take its files: {found}; {_ways(lab.plan)}")
+
+
+def _archive(files: dict[str, str], now: float) -> str:
+    """Return files as the text of a tar archive; older than now, tar would wonder about them."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name, text in sorted(files.items()):
+            content = text.encode()
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode, entry.mtime = len(content), render.mode_of(name), int(now)
+            archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue().decode()
 
 
 def _wait_started(host: Host, lab: Lab, first: str, progress: Progress) -> None:

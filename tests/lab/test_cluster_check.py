@@ -101,3 +101,10 @@ def test_facts_hold_no_password(cluster):
     told = json.loads(cluster.run("n1", "kvmha", "cluster", "facts").out)
     assert told["node"] == "n1"
     assert f'"{password}"' not in json.dumps(told)
+
+
+def test_every_node_has_the_files_that_the_templates_render_for_it(cluster):
+    for node in cluster.nodes:
+        assert cluster.run(node, "sh", f"{NODE_FOLDER}/node.sh", "--dry-run").out == ""
+        assert "table inet kvmha" in cluster.run(node, "nft", "list", "tables").out
+        assert cluster.run(node, "sysctl", "-n", "net.ipv4.conf.all.arp_ignore").out.strip() == "1"
