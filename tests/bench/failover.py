@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--suite", default="bookworm", help="Debian release of the nodes: bookworm or trixie")
     parser.add_argument("--nodes", type=int, default=3, choices=SIZES, help="nodes of the lab (default: 3)")
     parser.add_argument("--runs", type=int, default=10, help="power cuts in each configuration (default: 10)")
+    parser.add_argument("--minutes", type=float, help="begin no further round after so many minutes")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="some of the configurations")
     parser.add_argument("--name", default="bench", help="name of the lab (default: bench); one that is up is used")
     parser.add_argument("--keep", action="store_true", help="leave the lab up")
@@ -114,7 +115,11 @@ def _measure(args: argparse.Namespace, host: Host, lab: Lab, say: Say) -> Result
     setups = [setup for setup in SETUPS if not args.only or setup.key in args.only]
     cuts: dict[str, list[PowerCut]] = {setup.key: [] for setup in setups}
     times = {}
+    begun = host.now()
     for turn in range(args.runs):
+        if args.minutes is not None and turn and host.now() - begun > args.minutes * 60:
+            say(f"no further round after {args.minutes:g} minutes")
+            break
         # By turns, so that whatever else the machine does meets all of them alike.
         for setup in setups:
             say(f"{turn + 1} of {args.runs}: the cluster takes up {setup.name}")
@@ -127,7 +132,7 @@ def _measure(args: argparse.Namespace, host: Host, lab: Lab, say: Say) -> Result
     return Result(
         suite=args.suite,
         nodes=args.nodes,
-        runs=args.runs,
+        runs=min(map(len, cuts.values())),
         times=times,
         cuts={key: tuple(found) for key, found in cuts.items()},
     )
