@@ -61,7 +61,7 @@ def form(lab: Lab, description: ClusterDescription, files: dict[str, str], progr
         for path, key in keys.items():
             lab.copy_in(name, path, key, mode=0o400)
         for file in node_files.of(description):
-            # The rest is about services that a lab does not have.
+            # The rest, for which other nodes run node.sh, is left out: starting processes is slow here.
             if file.source.startswith("drbd/"):
                 lab.copy_in(name, file.path, files[file.source], mode=file.mode)
         lab.run(name, "sh", "-c", PREPARE, "kvmha-lab", *SERVICES, timeout=TIMEOUT)
