@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 # option for the network namespace, but mounts the node's /sys before it enters that: /sys/class/net would be ours.
 BOOT = """\
 set -e
-root=$1 layers=$2 upper=$3 work=$4 group=$5 netns=$6
-shift 6
+root=$1 layers=$2 upper=$3 work=$4 group=$5 netns=$6 firmware=$7
+shift 7
 mount -t cgroup2 none /sys/fs/cgroup
 mkdir -p "/sys/fs/cgroup/$group"
 echo $$ > "/sys/fs/cgroup/$group/cgroup.procs"
 mount -t overlay overlay -o "lowerdir=$layers,upperdir=$upper,workdir=$work" "$root"
+sleep "$firmware"
 exec nsenter --net="$netns" systemd-nspawn "$@"
 """
+
+FIRMWARE = "firmware"
+"""A file in the folder of the lab: the seconds between a node's power and its boot, in which a server tests itself."""
 
 # A node may set what belongs to its network namespace, in /proc/sys/net (systemd's docs/ENVIRONMENT.md).
 WRITABLE = {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
@@ -41,13 +45,18 @@ def start(host: Host, plan: LabPlan, node: NodePlan, ground: Ground, *, env: dic
         "unshare", "--mount", "--propagation", "slave",
         "sh", "-c", BOOT, "kvmha-lab-node",
         f"{node.folder}/root", ":".join(ground.layers), f"{node.folder}/upper", f"{node.folder}/work", node.netns,
-        network.netns_path(node.netns),
+        network.netns_path(node.netns), _firmware(host, plan),
         "--quiet", "--register=no", "--keep-unit", f"--directory={node.folder}/root", f"--machine={node.netns}",
         f"--hostname={node.name}", *devices, "--capability=all", "--link-journal=no",
         "--resolv-conf=off", "--timezone=off", "--boot",
         log=f"{node.folder}/console.log", env={**env, **WRITABLE},
     )
     # fmt: on
+
+
+def _firmware(host: Host, plan: LabPlan) -> str:
+    path = f"{plan.folder}/{FIRMWARE}"
+    return host.read(path).strip() if host.exists(path) else "0"
 
 
 def enter_argv(pid: int, argv: tuple[str, ...]) -> tuple[str, ...]:

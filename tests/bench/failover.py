@@ -15,6 +15,7 @@ import sys
 from kvmha.cli.lab import progress_printer
 from kvmha.errors import UserError
 from kvmha.host import CommandError, Host
+from kvmha.lab import container
 from kvmha.lab.lab import Lab, load
 from kvmha.lab.plan import SIZES, make_plan
 from kvmha.record import Record, plain
@@ -68,6 +69,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--suite", default="bookworm", help="Debian release of the nodes: bookworm or trixie")
     parser.add_argument("--nodes", type=int, default=3, choices=SIZES, help="nodes of the lab (default: 3)")
     parser.add_argument("--runs", type=int, default=10, help="power cuts in each configuration (default: 10)")
+    parser.add_argument(
+        "--firmware",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="how long a node tests itself before it boots (default: 0). A real one takes minutes, and nobody else's "
+        "processors; a node of a lab boots at once, on those of the others",
+    )
     parser.add_argument("--minutes", type=float, help="begin no further round after so many minutes")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="some of the configurations")
     parser.add_argument("--name", default="bench", help="name of the lab (default: bench); one that is up is used")
@@ -92,6 +101,7 @@ def _run(args: argparse.Namespace, host: Host) -> int:
                 print(f"{host.now() - begun:5.0f} s  {text}", flush=True)
 
         say(f"the lab {args.name} is up")
+        host.write(f"{lab.plan.folder}/{container.FIRMWARE}", f"{args.firmware:g}\n")
         result = _measure(args, host, lab, say)
     except BaseException:
         lab.collect_logs("build/bench")

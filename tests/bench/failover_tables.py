@@ -104,9 +104,11 @@ def show(result: Result) -> None:
     for line in aim_lines(aims(found)):
         console.print(line)
     loads = sorted(cut.load for cuts in result.cuts.values() for cut in cuts)
+    stolen = sorted(cut.stolen for cuts in result.cuts.values() for cut in cuts)
     coordinators = sum(cut.was_coordinator for cuts in result.cuts.values() for cut in cuts)
     console.print(
         f"load of the machine at the cuts: {loads[0]:.1f} to {loads[-1]:.1f}; "
+        f"of its processors its own host took {stolen[0]:.0%} to {stolen[-1]:.0%}; "
         f"the coordinator was the victim in {coordinators} of {len(loads)}"
     )
     console.print("all came back, and nothing ever ran twice" if result.is_good else "NOT ALL CAME BACK, or ran twice")

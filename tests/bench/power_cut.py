@@ -21,6 +21,10 @@ CALM = 3.0
 """Seconds of a cluster in which nothing happens, before the power is cut."""
 
 
+STEAL = 7
+"""proc(5), /proc/stat: the place of the time that was stolen; what follows is counted before it already."""
+
+
 class PowerCut(Record):
     """What one power cut was, in seconds from the cut; None for what was not seen."""
 
@@ -43,6 +47,8 @@ class PowerCut(Record):
     ran_twice: bool
     load: float
     """The machine's load average of one minute at the cut."""
+    stolen: float
+    """Share of the processors' time, from the cut to the end, that the machine's own hypervisor gave to others."""
 
     @property
     def after_lost(self) -> float | None:
@@ -72,6 +78,7 @@ class Cutter:
             victim = status.resource(GUEST).nodes[0] if status else ""
             coordinator = self._coordinator()
             load = float(self._host.read("/proc/loadavg").split()[0])
+            before = self._times()
             at = self._host.wall_clock()
             self._lab.power(victim, "off")
             until = self._host.now() + RECOVERY_LIMIT
@@ -81,6 +88,7 @@ class Cutter:
                 if (found[timeline.ANSWERS] and found["address"]) or self._host.now() > until:
                     break
             seen.read(1.0)
+            spent = [last - first for first, last in zip(before, self._times())]
             return PowerCut(
                 victim=victim,
                 was_coordinator=coordinator == victim,
@@ -94,7 +102,12 @@ class Cutter:
                 address=found["address"],
                 ran_twice=bool(seen.census.twice),
                 load=load,
+                stolen=spent[STEAL] / max(sum(spent), 1),
             )
+
+    def _times(self) -> list[int]:
+        """Return what all processors have spent their time on."""
+        return [int(word) for word in self._host.read("/proc/stat").splitlines()[0].split()[1 : STEAL + 2]]
 
     def _phases(self, seen: Observation, victim: str, at: float) -> dict[str, float | None]:
         """Return each phase in seconds from the cut."""

@@ -87,7 +87,7 @@ def test_the_shell_agents_get_no_parameter_that_they_do_not_know():
 def cut(**values):
     given = dict.fromkeys((name for name, _ in tables.PHASES if name not in ("after_lost", "boot")), None)
     return PowerCut(
-        victim="n1", was_coordinator=False, fencing_asked=None, start_asked=None, ran_twice=False, load=0.5,
+        victim="n1", was_coordinator=False, fencing_asked=None, start_asked=None, ran_twice=False, load=0.5, stolen=0.0,
         **{**given, **values},
     )  # fmt: skip
 
