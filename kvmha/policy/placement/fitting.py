@@ -58,6 +58,10 @@ def why_never(guest: GuestNeed, host: HostRoom) -> Iterator[Reason]:
         yield _reason("unavailable", guest, host, f"is {host.why_unavailable or 'not available'}")
     if score(guest, host.name) <= -INFINITY:
         yield _reason("banned", guest, host, f"a location rule bans {guest.name}")
+    elif score(guest, host.name) < 0:
+        # The scheduler starts nothing where all scores add up to less than 0 (pcmk_sched_primitive.c).
+        said = f"the location score of {guest.name} is {score(guest, host.name)}, and nothing starts below 0"
+        yield _reason("banned", guest, host, said, score=score(guest, host.name))
     if guest.memory_mib is None:
         yield _reason(UNKNOWN, guest, host, f"nobody knows how much memory {guest.name} needs")
     if host.memory_mib is None:
