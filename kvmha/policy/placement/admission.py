@@ -2,13 +2,14 @@
 
 Invariant: an act is refused if it takes away the place of a guest that had one in the plan for the loss of a host, or
 if it puts a guest where it may not run. Where the plan for a loss is lost already, nothing is refused on its account,
-for that would block repair. An act that leaves fewer guests without a place than before is repair and is admitted.
+for that would block repair; and where a size is not known no plan holds, so nothing is refused for that either. An act
+that leaves fewer guests without a place than before is repair and is admitted.
 """
 
 from __future__ import annotations
 
 from kvmha.policy.placement.fitting import why_not
-from kvmha.policy.placement.records import Cluster, GuestNeed, NPlusOne, Reason, gib
+from kvmha.policy.placement.records import UNKNOWN, Cluster, GuestNeed, NPlusOne, Reason, Stranded, gib
 from kvmha.policy.placement.survival import Survey, holds, plans
 from kvmha.record import Record
 
@@ -48,17 +49,14 @@ def admit(before: Cluster, after: Cluster) -> Admission:
     """
     was, becomes = plans(before), plans(after)
     placed = _misplaced(before, after)
-    known = {plan.lost: plan for plan in was.plans}
-    destroyed, repaired = [], []
-    for plan in becomes.plans:
-        old = known.get(plan.lost)
-        if old is not None and old.holds and not plan.holds:
-            destroyed.append(plan)
-        if old is not None and not old.holds and plan.holds:
-            repaired.append(plan.lost)
-    reasons = [_destroyed(plan.lost, plan.stranded[0].guest, plan.stranded[0].short_mib) for plan in destroyed]
+    held = {plan.lost for plan in was.plans if plan.holds}
+    lacked = {plan.lost for plan in was.plans} - held
+    repaired = [plan.lost for plan in becomes.plans if plan.holds and plan.lost in lacked]
+    destroyed = _destroyed(before, was, becomes)
+    reasons = [_reason(lost, stranded) for lost, stranded in destroyed]
     is_better = _left_over(becomes) < _left_over(was)
-    is_refused = bool(placed) or (bool(destroyed) and not is_better)
+    # What nobody knows is said, and forbids nothing: no plan that holds can rest on it.
+    is_refused = any(reason.code != UNKNOWN for reason in placed) or (bool(destroyed) and not is_better)
     return Admission(act=REFUSE if is_refused else ADMIT, reasons=(*placed, *reasons), repairs=tuple(sorted(repaired)))
 
 
@@ -66,7 +64,25 @@ def _left_over(found: NPlusOne) -> int:
     return sum(len(plan.stranded) for plan in found.plans)
 
 
-def _destroyed(lost: tuple[str, ...], guest: str, short: int | None) -> Reason:
+def _destroyed(before: Cluster, was: NPlusOne, becomes: NPlusOne) -> list[tuple[tuple[str, ...], Stranded]]:
+    """Return, by loss, the first guest that would have no place, and has one now.
+
+    A guest that does not run yet has one if the plan for that loss holds: then it is its coming that destroys it.
+    """
+    held = {plan.lost for plan in was.plans if plan.holds}
+    lacked = {stranded.guest for plan in was.plans for stranded in plan.stranded}
+    running = {guest.name for guest in before.guests if guest.node}
+    found = []
+    for plan in becomes.plans:
+        new = [
+            each for each in plan.stranded if each.guest not in lacked and (each.guest in running or plan.lost in held)
+        ]
+        found += [(plan.lost, new[0])] if new else []
+    return found
+
+
+def _reason(lost: tuple[str, ...], stranded: Stranded) -> Reason:
+    guest, short = stranded.guest, stranded.short_mib
     lacks = "" if short is None else f" (short of {gib(short)})"
     return Reason(
         code=N_PLUS_ONE,
@@ -137,10 +153,15 @@ def why_not_drain(cluster: Cluster, host: str) -> tuple[Reason, ...]:
 def check_invariants(before: Cluster, after: Cluster, answer: Admission) -> None:
     """Raise AssertionError where an answer breaks what is promised at the top."""
     was, becomes = plans(before), plans(after)
-    held = {plan.lost for plan in was.plans if plan.holds}
-    hold = {plan.lost for plan in becomes.plans if plan.holds}
-    gone = held & {plan.lost for plan in becomes.plans} - hold
+    lacked = {stranded.guest for plan in was.plans for stranded in plan.stranded}
+    lacking = {stranded.guest for plan in becomes.plans for stranded in plan.stranded}
+    running = {guest.name for guest in before.guests if guest.node}
+    gone = (lacking - lacked) & running
+    if was.is_protected:
+        gone |= lacking - lacked
     if answer.is_admitted and gone and _left_over(becomes) >= _left_over(was):
-        raise AssertionError(f"admitted, and no plan is left for the loss of {gone}")
-    if not answer.is_admitted and not gone and not _misplaced(before, after):
+        raise AssertionError(f"admitted, and {', '.join(sorted(gone))} would have no place any more")
+    gone = lacking - lacked
+    misplaced = [reason for reason in _misplaced(before, after) if reason.code != UNKNOWN]
+    if not answer.is_admitted and not gone and not misplaced:
         raise AssertionError("refused, and nothing that was there is lost")

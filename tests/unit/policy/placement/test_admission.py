@@ -70,6 +70,14 @@ def test_a_drain_uses_the_reserve_and_is_refused_only_where_a_guest_would_be_lef
     assert why_not_drain(full, "n9")[0].code == "unknown"
 
 
+def test_where_sizes_are_not_known_a_move_is_admitted_and_that_is_said():
+    there = cluster({"n1": 8, "n2": 8}, {"a": ("n1", 4)})
+    there = there.replace(hosts=tuple(host.replace(memory_mib=None) for host in there.hosts))
+    answer = admit(there, moved(there, "a", "n2"))
+    assert answer.is_admitted
+    assert answer.said == "n2: nobody knows how much memory it has"
+
+
 def test_guests_that_must_be_together_move_together():
     there = cluster({"n1": 8, "n2": 8}, {"a": ("n1", 4), "b": ("n1", 4)}, a={"together": ("b",)})
     assert {guest.node for guest in moved(there, "a", "n2").guests} == {"n2"}
