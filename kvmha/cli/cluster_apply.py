@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 
+from kvmha.cli import cluster_admission
 from kvmha.cluster import apply, apply_plan, commands, description, facts, lint, set_up
 from kvmha.cluster import difference as differences
 from kvmha.errors import UserError
@@ -16,6 +17,7 @@ from kvmha.tools import cib, crmsh, pcs
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
     from typing import Any
 
     from kvmha.cluster.apply_plan import Plan, Wanted
@@ -50,6 +52,10 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "--allow-restart", action="store_true", help="go on although services would restart, move or stop"
     )
+    verb.add_argument(
+        "--override", action="store_true",
+        help="go on although a guest would have no place if a host were lost, and log that",
+    )  # fmt: skip
     verb.add_argument("--force", action="store_true", help="go on against kvmha cluster check, and log that")
     verb.set_defaults(handler=make, flavour=None)
 
@@ -80,13 +86,20 @@ def make(args: argparse.Namespace, host: Host) -> int:
         said = "\n".join(f"{finding.rule}: {finding.said}" for finding in wrong)
         raise UserError(f"{said}\nnothing was changed; mend it, or give --force to go on all the same")
     reason = apply.why_refused(plan, allows_restart=args.allow_restart)
+    against = cluster_admission.against(
+        host, plan, name=wanted.description.cluster, is_overridden=args.override and not args.dry_run
+    )
+    if against and args.override:
+        _log("cluster apply --override", against)
+    elif against:
+        reason = "; ".join((*([reason] if reason else []), *against, "--override applies it all the same"))
     if args.dry_run:
         _remark(args, f"would be refused: {reason}" if reason else "nothing was changed")
         return DIFFERENT if plan.comparison.to_do() else 0
     if reason:
         raise UserError(f"{reason}; nothing was changed")
     if wrong:
-        _log(wrong)
+        _log("cluster apply --force", [f"{finding.rule}: {finding.said}" for finding in wrong])
     say = functools.partial(print, file=sys.stderr if args.json else sys.stdout, flush=True)
     try:
         run = apply.Application(host, wanted, say, overwrite=args.overwrite, is_forced=args.force)
@@ -106,13 +119,13 @@ def _wrong(wanted: Wanted) -> tuple[Any, ...]:
     return tuple(lint.check(facts.of_description(wanted.description)).errors)
 
 
-def _log(wrong: tuple[Any, ...]) -> None:
-    """Leave in the system's log that somebody went on against the checks, and against which."""
+def _log(option: str, against: Iterable[str]) -> None:
+    """Leave in the system's log that somebody went on against what was said, and against what."""
     import syslog
 
     syslog.openlog("kvmha", 0, syslog.LOG_DAEMON)
-    for finding in wrong:
-        syslog.syslog(syslog.LOG_WARNING, f"cluster apply --force, against {finding.rule}: {finding.said}")
+    for said in against:
+        syslog.syslog(syslog.LOG_WARNING, f"{option}, against {said}")
 
 
 def _remark(args: argparse.Namespace, said: str) -> None:

@@ -66,7 +66,7 @@ def handler(args: argparse.Namespace, host: Host) -> int:
         raise UserError(f"{node} is in standby already; kvmha undrain {node} ends that")
     made, forecasts = _plan(sight, node, args)
     refusals = [f"{each.guest} has nowhere to go: {'; '.join(each.reasons)}" for each in made.refusals]
-    refusals += [*admission.against_drain(sight, node), *_data_loss(sight, node)]
+    refusals += [*admission.against_drain(sight, node, is_forced=args.force), *_data_loss(sight, node)]
     if args.dry_run:
         _show(made, node, refusals, as_json=args.json)
         return 2 if refusals else 0

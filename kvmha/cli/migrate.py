@@ -58,7 +58,7 @@ def handler(args: argparse.Namespace, host: Host) -> int:
     view, preflight = choose(sight, guest, args.node)
     is_cold = args.cold or preflight.verdict == movability.COLD
     refuse(preflight, is_cold=args.cold or guest.agent.param("migration_mode") == "cold")
-    against = admission.against_move(sight, guest.name, view.target)
+    against = admission.against_move(sight, guest.name, view.target, is_forced=args.force)
     if against and not args.force:
         raise UserError(f"{'; '.join(against)}; --force moves {guest.name} all the same")
     made = None

@@ -51,6 +51,10 @@ class Plan(Record):
     """What the scheduler would restart, move or stop in consequence, fence devices left out."""
     refused: tuple[str, ...]
     """What crm_verify has against the result."""
+    before: str = ""
+    """The CIB as it is; empty where no cluster is."""
+    result: str = ""
+    """The CIB as it would be, but for what the cluster then does."""
 
 
 def of(description: ClusterDescription) -> Wanted:
@@ -110,6 +114,8 @@ def make(host: Host, wanted: Wanted, overwrite: Collection[str] = ()) -> Plan:
         is_there=True,
         disturbed=() if refused else _disturbed(host, text, result),
         refused=refused,
+        before=text,
+        result=result,
     )
 
 

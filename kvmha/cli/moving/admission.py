@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvmha import journal
 from kvmha.errors import UserError
 from kvmha.gather import cluster
 from kvmha.host import CommandError
@@ -14,19 +15,46 @@ if TYPE_CHECKING:
     from kvmha.policy.placement import Cluster
 
 
-def against_move(sight: Sight, guest: str, target: str) -> tuple[str, ...]:
-    """Return a sentence for each reason to refuse a move to where nothing else forbids it."""
+def against_move(sight: Sight, guest: str, target: str, *, is_forced: bool = False) -> tuple[str, ...]:
+    """Return a sentence for each reason to refuse a move to where nothing else forbids it; the journal keeps them."""
     plan = _plan(sight)
     if plan is None:
         return ()
-    found = admission.admit(plan, admission.moved(plan, guest, target))
-    return () if found.is_admitted else tuple(reason.said for reason in found.reasons)
+    after = admission.moved(plan, guest, target)
+    found = admission.admit(plan, after)
+    said = () if found.is_admitted else tuple(reason.said for reason in found.reasons)
+    journal.record(
+        sight.host,
+        "admission",
+        {"before": plan, "after": after},
+        found,
+        subject=f"migrate {guest} {target}",
+        said="; ".join(said) or "admitted",
+        guests=(guest,),
+        alternatives=placement.choices(plan, guest),
+        overridden=bool(said) and is_forced,
+    )
+    return said
 
 
-def against_drain(sight: Sight, node: str) -> tuple[str, ...]:
-    """Return a sentence for each reason why the other nodes have no place for what runs on one."""
+def against_drain(sight: Sight, node: str, *, is_forced: bool = False) -> tuple[str, ...]:
+    """Return a sentence for each reason why the other nodes have no place for what runs on one; the journal too."""
     plan = _plan(sight)
-    return () if plan is None else tuple(reason.said for reason in admission.why_not_drain(plan, node))
+    if plan is None:
+        return ()
+    found = admission.why_not_drain(plan, node)
+    said = tuple(reason.said for reason in found)
+    journal.record(
+        sight.host,
+        "drain",
+        {"cluster": plan, "host": node},
+        found,
+        subject=f"drain {node}",
+        said="; ".join(said) or "admitted",
+        guests=sorted(guest.name for guest in plan.guests if guest.node == node),
+        overridden=bool(said) and is_forced,
+    )
+    return said
 
 
 def _plan(sight: Sight) -> Cluster | None:
