@@ -123,12 +123,13 @@ def guests_of(facts: Facts) -> tuple[GuestFacts, ...]:
         for definition in node.definitions or ():
             if definition.memory_mib:
                 sizes.setdefault(definition.path, definition.memory_mib)
+    followers = _followers_of_drbd(facts)
     return tuple(
         GuestFacts(
             id=resource.id,
             resource=resource,
             memory_mib=sizes.get(resource.params.get("config", "")) or _utilized(resource),
-            is_on_drbd=_follows_drbd(facts, resource.id),
+            is_on_drbd=resource.id in followers,
         )
         for resource in facts.resources(GUEST_AGENTS)
     )
@@ -143,15 +144,15 @@ def _utilized(resource: Resource) -> int | None:
     return None
 
 
-def _follows_drbd(facts: Facts, guest: str) -> bool:
+def _followers_of_drbd(facts: Facts) -> set[str]:
+    """Return the resources that have to be where a replica, or the right to write it, is."""
     if facts.cib is None:
-        return False
-    agents = (*DRBD_AGENTS, PRIMARY_AGENT)
+        return set()
     below = set()
-    for resource in facts.resources(agents):
+    for resource in facts.resources((*DRBD_AGENTS, PRIMARY_AGENT)):
         below |= {resource.id, resource.parent}
     below.discard("")
-    return any(each.resource == guest and each.with_resource in below for each in facts.cib.colocations)
+    return {each.resource for each in facts.cib.colocations if each.with_resource in below}
 
 
 def of_files(

@@ -118,9 +118,9 @@ class _Scheduler:
         waiting = sorted(held)
         while waiting:
             name = waiting.pop()
-            for pairing in self.snapshot.pairings:
+            for pairing in self.scores.followers(name):
                 follower = pairing.resource
-                if pairing.with_resource != name or pairing.score < INFINITY or follower in held:
+                if pairing.score < INFINITY or follower in held:
                     continue
                 held.add(follower)
                 waiting.append(follower)
@@ -229,7 +229,8 @@ class _Scheduler:
             ]
         if not fit:
             return ""
-        best = min(fit, key=lambda name: self.rank(resource, name, scores))
+        most = max(scores[name] for name in fit)
+        best = min((name for name in fit if scores[name] == most), key=lambda name: self.rank(resource, name, scores))
         # One that runs stays where the score is as good as the best.
         here = [name for name in resource.nodes if name in fit and scores[name] == scores[best] and scores[name] > 0]
         return here[0] if here else best
@@ -260,8 +261,8 @@ class _Scheduler:
         members, waiting = {resource.name}, [resource.name]
         while waiting:
             name = waiting.pop()
-            for pairing in self.snapshot.pairings:
-                if pairing.score < INFINITY or name not in (pairing.resource, pairing.with_resource):
+            for pairing in (*self.scores.followed(name), *self.scores.followers(name)):
+                if pairing.score < INFINITY:
                     continue
                 other = pairing.with_resource if pairing.resource == name else pairing.resource
                 if other in self.resources and other not in members and other not in self.assigned:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 FATAL = "INFINITY"
 """The fail count after a failed start, where start-failure-is-fatal (the default)."""
 
+COUNT = "fail-count-"
+"""The beginning of the node attribute that counts the failures of RESOURCE#OPERATION_INTERVAL."""
+
 
 class Scores:
     """Reckons scores while resources are given their nodes; ``assigned`` is shared with whoever gives them."""
@@ -27,23 +30,38 @@ class Scores:
         self.resources = {resource.name: resource for resource in snapshot.resources}
         self.assigned = assigned
         self.is_usable = is_usable
+        self.leading: dict[str, list[Pairing]] = {}
+        self.following: dict[str, list[Pairing]] = {}
+        for pairing in snapshot.pairings:
+            if pairing.score:
+                self.leading.setdefault(pairing.resource, []).append(pairing)
+                self.following.setdefault(pairing.with_resource, []).append(pairing)
+        self.located: dict[tuple[str, str], int] = {}
+        for each in snapshot.preferences:
+            key = each.resource, each.node
+            self.located[key] = add_scores(self.located.get(key, 0), each.score)
+        # By node, the resources that failed to start there.
+        self.banned = {
+            name: {_resource_of(key) for key, value in node.attributes.items() if value == FATAL and _is_count(key)}
+            for name, node in nodes.items()
+        }
 
     def followed(self, name: str) -> list[Pairing]:
-        return [each for each in self.snapshot.pairings if each.resource == name and each.score]
+        """Return whom a resource follows or avoids."""
+        return self.leading.get(name, [])
+
+    def followers(self, name: str) -> list[Pairing]:
+        """Return who follows or avoids a resource."""
+        return self.following.get(name, [])
 
     def own(self, resource: Resource, name: str) -> int:
         """Return the score of a resource on a node by itself: location, stickiness, failures."""
         # One that is active twice stays nowhere on purpose.
         stays = resource.stickiness if resource.nodes == (name,) else 0
-        attributes = self.nodes[name].attributes
-        prefix = f"fail-count-{resource.name}#"
-        is_banned = any(key.startswith(prefix) and value == FATAL for key, value in attributes.items())
-        score = add_scores(self.snapshot.score(resource.name, name), stays)
-        if self.opts_in and not any(
-            each.resource == resource.name and each.node == name for each in self.snapshot.preferences
-        ):
+        key = resource.name, name
+        if resource.name in self.banned[name] or (self.opts_in and key not in self.located):
             return -INFINITY
-        return -INFINITY if is_banned else score
+        return add_scores(self.located.get(key, 0), stays)
 
     @property
     def opts_in(self) -> bool:
@@ -55,8 +73,8 @@ class Scores:
         scores = {name: self.own(resource, name) for name in self.nodes}
         for pairing in self.followed(resource.name):
             self.follow(scores, pairing)
-        for pairing in self.snapshot.pairings:
-            if pairing.with_resource == resource.name and pairing.resource not in self.assigned and pairing.score:
+        for pairing in self.followers(resource.name):
+            if pairing.resource not in self.assigned:
                 self.regard(scores, pairing, {resource.name})
         return scores
 
@@ -83,9 +101,8 @@ class Scores:
         if follower is None or follower.name in seen:
             return
         wishes = {name: self.own(follower, name) for name in self.nodes}
-        for more in self.snapshot.pairings:
-            if more.with_resource == follower.name and more.score:
-                self.regard(wishes, more, {*seen, follower.name})
+        for more in self.followers(follower.name):
+            self.regard(wishes, more, {*seen, follower.name})
         self.join(scores, wishes, pairing.score)
 
     def join(self, scores: dict[str, int], wishes: Mapping[str, int], weight: int) -> None:
@@ -102,3 +119,11 @@ class Scores:
             after[name] = add_scores(after[name], max(-INFINITY, min(INFINITY, whole)))
         if any(after[name] >= 0 and self.is_usable(name) for name in after):
             scores.update(after)
+
+
+def _is_count(attribute: str) -> bool:
+    return attribute.startswith(COUNT) and "#" in attribute
+
+
+def _resource_of(attribute: str) -> str:
+    return attribute[len(COUNT) :].partition("#")[0]
