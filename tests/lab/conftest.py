@@ -15,6 +15,9 @@ from kvmha.host import Host
 from kvmha.lab.lab import Lab
 from kvmha.lab.plan import make_plan
 from kvmha.tools import crm_mon
+from tests.lab.moving_guest import census, unmanaged
+
+__all__ = ["census", "unmanaged"]
 
 BACK_LIMIT = 240.0
 """Seconds until a cluster that was hurt has all its nodes and resources back; far above what it takes."""

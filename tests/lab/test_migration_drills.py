@@ -1,0 +1,108 @@
+"""What breaks while a real guest moves: the target's daemon, its QEMU, and the path, before and after the hand-over.
+
+In each at most one guest runs, exactly one where that is possible, and the exit reason says what happened.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lab.moving_guest import NODE, TARGET, begin_move, call, log, say, status, when_memory_flows
+
+SLOW = {"migration_bandwidth": "15"}
+"""MiB/s: the memory of the lab's guest takes some seconds."""
+
+CUT = """\
+add table inet cut
+add chain inet cut out { type filter hook output priority 0; }
+add chain inet cut in { type filter hook input priority 0; }
+add rule inet cut out tcp dport { 16509, 49152-49215 } drop
+add rule inet cut in tcp sport { 16509, 49152-49215 } drop
+"""
+
+
+@pytest.fixture
+def path(unmanaged):
+    """The way from node to target, for orders and memory alone: the cluster's own links stay."""
+
+    class Path:
+        def cut(self):
+            unmanaged.run(NODE, "nft", "-f", "-", given=CUT)
+
+        def join(self):
+            unmanaged.run(NODE, "nft", "delete", "table", "inet", "cut", ok=None)
+
+    path = Path()
+    yield path
+    path.join()
+
+
+def over(cluster, limit=90):
+    """Wait until migrate_to has said how it ended, and return that."""
+    cluster.wait("migrate_to is over", lambda: "ocf-exit-reason" in log(cluster), limit=limit)
+    return log(cluster)
+
+
+def test_a_target_whose_libvirt_dies_leaves_the_guest_where_it_was(unmanaged, census):
+    before = unmanaged.wait("the guest answers", lambda: say(unmanaged))
+    begin_move(unmanaged, **SLOW)
+    when_memory_flows(unmanaged)
+    unmanaged.run(TARGET, "pkill", "-KILL", "-x", "libvirtd")
+    assert "the guest runs on here" in over(unmanaged)
+    after = say(unmanaged)
+    assert (after.boot, after.ticks > before.ticks) == (before.boot, True)
+    # libvirtd comes back by itself, and removes what had not arrived.
+    unmanaged.wait("the copy has gone", lambda: not unmanaged.qemu_pids(TARGET, "web3"), limit=60)
+
+
+def test_a_target_that_has_no_memory_left_leaves_the_guest_where_it_was(unmanaged, census):
+    """What the kernel does then is to kill the largest process, which is the copy."""
+    before = unmanaged.wait("the guest answers", lambda: say(unmanaged))
+    begin_move(unmanaged, **SLOW)
+    when_memory_flows(unmanaged)
+    unmanaged.run(TARGET, "kill", "-KILL", *unmanaged.qemu_pids(TARGET, "web3"))
+    assert "the guest runs on here" in over(unmanaged)
+    assert say(unmanaged).boot == before.boot
+    assert [call(unmanaged, "monitor", node).rc for node in (NODE, TARGET)] == [0, 7]
+
+
+def test_a_path_that_is_cut_ends_the_move_and_not_the_guest(unmanaged, census, path):
+    before = unmanaged.wait("the guest answers", lambda: say(unmanaged))
+    begin_move(unmanaged, timeout=60, migration_schedule="impatient", **SLOW)
+    when_memory_flows(unmanaged)
+    path.cut()
+    said = over(unmanaged)
+    assert "was aborted, and the guest runs on here" in said
+    assert "nothing was sent for 1" in said
+    assert say(unmanaged).boot == before.boot
+    path.join()
+    unmanaged.wait("the copy has gone", lambda: not unmanaged.qemu_pids(TARGET, "web3"), limit=120)
+
+
+def test_a_path_that_is_cut_in_post_copy_costs_the_guest_and_makes_no_second_one(unmanaged, census, path):
+    """Its memory is on both sides then: it has to be stopped on both and booted, and the reason says so."""
+    unmanaged.wait("the guest answers", lambda: say(unmanaged, "dirty 60 120\n"))
+    options = "--postcopy --postcopy-bandwidth 3"
+    begin_move(
+        unmanaged, timeout=70, migration_mode="hybrid", migration_schedule="postcopy", migrate_options=options, **SLOW
+    )
+    unmanaged.wait("it runs on the target", lambda: "post-copy" in status(unmanaged, NODE), limit=60)
+    path.cut()
+    assert "post-copy" in over(unmanaged)
+    path.join()
+    # What Pacemaker does with a failed migrate_to: a stop on the target, then on the source, and a start.
+    for node in (TARGET, NODE):
+        done = call(unmanaged, "stop", node, force_stop="true")
+        assert (done.rc, unmanaged.qemu_pids(node, "web3")) == (0, []), done.err
+
+
+def test_a_guest_that_writes_too_fast_arrives_where_post_copy_is_allowed(unmanaged, census):
+    before = unmanaged.wait("the guest answers", lambda: say(unmanaged, "dirty 60 120\n"))
+    done = call(
+        unmanaged, "migrate_to", timeout=90, migration_mode="hybrid", migration_schedule="postcopy",
+        migration_bandwidth="30",
+    )  # fmt: skip
+    assert done.rc == 0, done.err
+    assert call(unmanaged, "migrate_from", TARGET).rc == 0
+    assert say(unmanaged, "dirty 0\n").boot == before.boot
+    assert [call(unmanaged, "monitor", node).rc for node in (NODE, TARGET)] == [7, 0]
