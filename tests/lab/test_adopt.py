@@ -157,7 +157,7 @@ def test_our_agents_are_in_charge_afterwards(shell):
     assert shell.agents()["web3"] == "ocf:heartbeat:VirtualDomain"
 
 
-@pytest.mark.parametrize("changes", [1, 2, 3, 4])
+@pytest.mark.parametrize("changes", [2, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 3, 4))])
 @pytest.mark.parametrize("way", ["on", pytest.param("back", marks=pytest.mark.slow)])
 def test_a_run_that_was_killed_is_finished_by_another_node_in_either_direction(shell, changes, way):
     processes = shell.processes()

@@ -6,6 +6,8 @@ import pytest
 
 from tests.lab.applied import assert_never_unfenced, bare_nodes
 
+pytestmark = pytest.mark.slow
+
 ADMIT = """\
 set -e
 mkdir -p -m 700 /root/.ssh /run/sshd
@@ -70,7 +72,6 @@ def test_all_nodes_have_the_same_keys_which_nobody_else_can_read(applied):
         assert modes <= {"400", "640"}
 
 
-@pytest.mark.slow
 def test_it_starts_at_boot_and_a_node_that_was_off_comes_back(applied):
     applied.lab.power("n2", "off")
     applied.wait("n2 is missed", lambda: not applied.is_well())
@@ -79,7 +80,6 @@ def test_it_starts_at_boot_and_a_node_that_was_off_comes_back(applied):
     assert applied.to_do() == []
 
 
-@pytest.mark.slow
 def test_corosync_takes_over_new_times_while_it_runs(applied):
     pids = applied.pids()
     applied.describe("nodes:", "timing: {token: 2500, consensus: 700}\nnodes:")
@@ -89,7 +89,6 @@ def test_corosync_takes_over_new_times_while_it_runs(applied):
     assert (applied.pids(), applied.to_do()) == (pids, [])
 
 
-@pytest.mark.slow
 def test_a_node_of_another_cluster_is_left_alone(applied):
     applied.run("n2", "systemctl", "stop", "pacemaker", "corosync", timeout=200)
     applied.run("n1", "systemctl", "stop", "pacemaker", "corosync", timeout=200)

@@ -55,6 +55,7 @@ def test_a_target_whose_libvirt_dies_leaves_the_guest_where_it_was(unmanaged, ce
     unmanaged.wait("the copy has gone", lambda: not unmanaged.qemu_pids(TARGET, "web3"), limit=60)
 
 
+@pytest.mark.slow
 def test_a_target_that_has_no_memory_left_leaves_the_guest_where_it_was(unmanaged, census):
     """What the kernel does then is to kill the largest process, which is the copy."""
     before = unmanaged.wait("the guest answers", lambda: say(unmanaged))
@@ -79,6 +80,7 @@ def test_a_path_that_is_cut_ends_the_move_and_not_the_guest(unmanaged, census, p
     unmanaged.wait("the copy has gone", lambda: not unmanaged.qemu_pids(TARGET, "web3"), limit=120)
 
 
+@pytest.mark.slow
 def test_a_path_that_is_cut_in_post_copy_costs_the_guest_and_makes_no_second_one(unmanaged, census, path):
     """Its memory is on both sides then: it has to be stopped on both and booted, and the reason says so."""
     unmanaged.wait("the guest answers", lambda: say(unmanaged, "dirty 60 120\n"))
