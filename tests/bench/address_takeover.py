@@ -56,6 +56,23 @@ class Takeover(Record):
             return None
         return self.ours.to_answer / self.shell.to_answer
 
+    @property
+    def spread(self) -> float:
+        """Seconds from the median to the ninetieth percentile, of the agent whose runs differ more."""
+        each = [
+            one.to_answer_p90 - one.to_answer
+            for one in (self.shell, self.ours)
+            if one.to_answer is not None and one.to_answer_p90 is not None
+        ]
+        return max(each, default=0.0)
+
+    @property
+    def is_in_noise(self) -> bool:
+        """Tell whether the agents differ by less than the runs of one of them do."""
+        if self.ours.to_answer is None or self.shell.to_answer is None:
+            return False
+        return abs(self.ours.to_answer - self.shell.to_answer) < self.spread
+
 
 def missed(seen: list[Seen], event: str) -> Missed:
     """Return the middle of what was seen of an event."""
@@ -71,7 +88,10 @@ def missed(seen: list[Seen], event: str) -> Missed:
 
 
 def aims(found: tuple[Takeover, ...]) -> tuple[Aim, ...]:
-    """Return the aim for each family: what a client misses when the node died."""
+    """Return the aim for each family: what a client misses when the node died.
+
+    Where both agents are the same but for noise there is no share to be aimed at.
+    """
     return tuple(
         Aim(
             what=f"{one.family}, node died: share of the shell agent's time to the first answer, less than",
@@ -80,7 +100,18 @@ def aims(found: tuple[Takeover, ...]) -> tuple[Aim, ...]:
             is_reached=one.ratio < AIM,
         )
         for one in found
-        if one.event == "failed" and one.ratio is not None
+        if one.event == "failed" and one.ratio is not None and not one.is_in_noise
+    )
+
+
+def noise(found: tuple[Takeover, ...]) -> tuple[str, ...]:
+    """Return a sentence for each family and event in which the agents differ by less than their own runs do."""
+    return tuple(
+        f"{one.family}, {EVENTS[one.event]}: ours at {one.ours.to_answer * 1000:.0f} ms and the shell agent at "
+        f"{one.shell.to_answer * 1000:.0f} ms differ by less than the runs of one agent do ({one.spread * 1000:.0f} ms "
+        "from the median to p90)"
+        for one in found
+        if one.is_in_noise and one.ours.to_answer is not None and one.shell.to_answer is not None
     )
 
 

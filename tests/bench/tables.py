@@ -37,7 +37,10 @@ def show(result: Result) -> None:
         console.print(_promotion_table(result.replicas.promotions))
     if addresses.takeovers:
         console.print(_takeover_table(addresses.takeovers))
-        for line in aim_lines(address_takeover.aims(addresses.takeovers)):
+        for line in (
+            *aim_lines(address_takeover.aims(addresses.takeovers)),
+            *address_takeover.noise(addresses.takeovers),
+        ):
             console.print(line)
 
 

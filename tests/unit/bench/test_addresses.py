@@ -56,3 +56,21 @@ def test_the_aim_is_less_than_half_of_the_shell_agents_time(ours, is_reached):
 def test_without_an_answer_there_is_no_share():
     assert takeover(None).ratio is None
     assert address_takeover.aims((takeover(None),)) == ()
+
+
+@pytest.mark.parametrize(
+    ("ours", "shell", "is_in_noise"),
+    [
+        ((0.064, 0.080), (0.067, 0.085), True),
+        ((0.068, 0.076), (2.079, 2.104), False),
+        ((0.064, 0.066), (0.1, 0.102), False),
+    ],
+)
+def test_what_differs_less_than_the_runs_do_is_noise_and_no_aim(ours, shell, is_in_noise):
+    seen = [
+        Missed(runs=6, answered=6, to_answer=median, to_answer_p90=p90, silence=median) for median, p90 in (shell, ours)
+    ]
+    found = (Takeover(family="IPv4", event="failed", shell=seen[0], ours=seen[1]),)
+    assert (len(address_takeover.noise(found)), len(address_takeover.aims(found))) == (
+        (1, 0) if is_in_noise else (0, 1)
+    )
