@@ -75,12 +75,12 @@ def load(args: argparse.Namespace, host: Host, folder: str) -> Source:
             )
         except corosync_conf.CorosyncConfError as error:
             raise UserError(f"{args.corosync_conf or args.cib or corosync_conf.PATH}: {error}") from None
-        if not found.nodes:
-            raise UserError(f"{source} has no nodes; give what cibadmin --query prints on a node of the cluster")
         return with_history(found, status)
 
     # What is no CIB is told before anything is asked of the scheduler.
-    cib_reader.tree(text, source)
+    root = cib_reader.tree(text, source)
+    if root.find("configuration/nodes/node") is None and root.find("status/node_state") is None:
+        raise UserError(f"{source} has no nodes; give what cibadmin --query prints on a node of the cluster")
     return Source(text=text, read=read, bandwidth=_bandwidth(wanted), status=status)
 
 

@@ -108,6 +108,11 @@ WRONG_GUEST = {
     "migrateuri": "%n",
     "migrateport": "70000",
     "migration_speed": "10M",
+    "migration_mode": "warm",
+    "migration_schedule": "fast",
+    "migration_bandwidth": "1G",
+    "migration_connections": "0",
+    "migration_tls": "always",
     "migration_downtime": "-1",
     "migrate_options": "--dname other --fast",
 }
