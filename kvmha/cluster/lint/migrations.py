@@ -17,6 +17,7 @@ from kvmha.cluster.lint.rule import (
     set_timeout,
 )
 from kvmha.policy import timing
+from kvmha.policy.convergence import SCHEDULES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from kvmha.cluster.facts import Facts
     from kvmha.cluster.lint.rule import Seen
+    from kvmha.tools.cib import Resource
 
 AREA = "guests"
 
@@ -132,15 +134,27 @@ def _endless(facts: Facts) -> Iterator[Seen]:
         forecast = timing.forecast_migration(
             guest.memory_mib, bandwidth_mib_s=bandwidth, dirty_mib_s=guest.dirty_mib_s, at_once=facts.moves_at_once
         )
-        options = guest.resource.params.get("migrate_options", "")
-        if not forecast.is_converging and not any(word in options for word in ("postcopy", "auto-converge")):
+        if not forecast.is_converging and not _is_pushed(guest.resource):
+            is_ours = guest.resource.agent.startswith("ocf:kvmha:")
+            remedy = ("migration_schedule", "default") if is_ours else ("migrate_options", "--auto-converge")
             yield Fault(
                 subject=guest.id,
                 said="it writes to its memory faster than that can be copied: its move does not come to an end",
                 chain=f"writes {guest.dirty_mib_s:g} MiB/s; {bandwidth:g} MiB/s / {facts.moves_at_once} moves at once",
-                yaml="guests: options: {migrate_options: --auto-converge}",
-                commands=(f"pcs resource update {guest.id} migrate_options=--auto-converge",),
+                yaml=f"guests: options: {{{remedy[0]}: {remedy[1]}}}",
+                commands=(f"pcs resource update {guest.id} {remedy[0]}={remedy[1]}",),
             )
+
+
+def _is_pushed(resource: Resource) -> bool:
+    """Tell whether a guest that writes too fast is slowed down, or goes over before all of its memory has."""
+    params = resource.params
+    if any(word in params.get("migrate_options", "") for word in ("postcopy", "auto-converge")):
+        return True
+    if not resource.agent.startswith("ocf:kvmha:"):
+        return False
+    schedule = SCHEDULES.get(params.get("migration_schedule", "default"))
+    return params.get("migration_mode") == "hybrid" or (schedule is not None and schedule.throttle_initial > 0)
 
 
 RULES = (

@@ -10,6 +10,11 @@ from tests.unit.cluster.lint.examples import UNITS, Change
 DEFAULTS = '      <meta_attributes id="rsc-defaults">\n'
 
 
+TRANSPORT = '"web1-transport" name="migration_transport" value="tls"'
+GENTLE = (TRANSPORT, f'{TRANSPORT}/> <nvpair id="web1-schedule" name="migration_schedule" value="gentle"')
+"""A schedule that never slows the guest down."""
+
+
 def operation(guest, name, text):
     """Change an operation of a guest: what stands behind its name."""
     values = {
@@ -277,11 +282,11 @@ BREAKS = {
     "migration-endless": (
         "three",
         Change(
-            cib=(operation("web1", "migrate_to", 'interval="0s" timeout="300s"'),),
+            cib=(operation("web1", "migrate_to", 'interval="0s" timeout="300s"'), GENTLE),
             facts=guest(memory_mib=2048, dirty_mib_s=45.0).facts,
         ),
         Change(
-            cib=(operation("web1", "migrate_to", 'interval="0s" timeout="300s"'),),
+            cib=(operation("web1", "migrate_to", 'interval="0s" timeout="300s"'), GENTLE),
             facts=guest(memory_mib=2048, dirty_mib_s=44.0).facts,
         ),
         (),

@@ -57,6 +57,11 @@ def test_what_is_next_to_a_break_is_not_found(rule):
 
 
 RIGHT = {
+    # The same guest with the agent's own schedule, which slows it down until it can be copied.
+    "a-guest-that-writes-too-fast-is-pushed": examples.Change(
+        cib=breaks_workload.BREAKS["migration-endless"][1].cib[:1],
+        facts=breaks_workload.BREAKS["migration-endless"][1].facts,
+    ),
     "a-remote-node-may-be-fenced": examples.Change(
         cib=(
             ('name="pcmk_host_list" value="n3"', 'name="pcmk_host_list" value="n3 far"'),
