@@ -48,8 +48,12 @@ class Schedule(Record):
     """Stalls after which a guest that may move by post-copy does so."""
     hopeless_stalls: int | None = None
     """Stalls after which a move that nothing is left for is given up at once; None waits for the deadline."""
-    silence_s: float = 30.0
-    """Seconds without a byte after which the path counts as cut."""
+    silence_s: float = 120.0
+    """Seconds without a byte after which the path counts as cut.
+
+    A move that goes well may be silent for long: on nodes with one slow processor and a disk on DRBD nothing was sent
+    for more than 30 s. A guest whose path is cut runs on meanwhile, so that waiting costs little.
+    """
 
 
 SCHEDULES = {

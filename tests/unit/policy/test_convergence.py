@@ -150,11 +150,24 @@ def test_no_post_copy_begins_that_has_no_time_to_end():
     assert "had not ended" in how
 
 
-@pytest.mark.parametrize(("name", "seconds"), [("default", 30.0), ("impatient", 10.0)])
+@pytest.mark.parametrize(("name", "seconds"), [("default", 120.0), ("impatient", 10.0)])
 def test_a_path_on_which_nothing_moves_is_given_up(name, seconds):
-    how, at, _ = Guest(speed=20.0, silent_from=5.0).move(name)
+    how, at, _ = Guest(speed=20.0, silent_from=5.0).move(name, deadline_s=300.0)
     assert how == f"nothing was sent for {seconds:.0f} s"
     assert at == pytest.approx(5.0 + seconds, abs=2 * INTERVAL)
+
+
+def test_a_move_that_is_silent_for_a_minute_and_goes_on_is_not_given_up():
+    """As a guest on DRBD was, on nodes with one slow processor: nothing was sent for more than thirty seconds."""
+    schedule, limits = SCHEDULES["default"], Limits(downtime_ms=300, deadline_s=300.0)
+    course = begin(schedule, limits)
+    for at in range(10, 71, 10):
+        sample = Sample(
+            at=float(at), round=1, remaining_mib=20.0, processed_mib=200.0, speed_mib_s=4.0, dirty_mib_s=1.0
+        )
+        course = observe(course, sample)
+        assert next_step(course, schedule, limits, at=float(at)).act == WAIT
+    assert course.heard_at == 10.0
 
 
 def test_a_guest_that_runs_over_there_is_waited_for_and_never_called_back():
