@@ -84,9 +84,9 @@ def test_a_path_on_which_nothing_moves_any_more_is_given_up(host, libvirt, targe
     libvirt.run_guest()
     libvirt.migration, libvirt.course = None, silent
     begun = host.clock
-    assert move(host) == codes.ERR_GENERIC
-    assert "was aborted, and the guest runs on here: nothing was sent for 30 s" in reason(capfd)
-    assert host.clock - begun < 40.0
+    assert move(host, timeout=600.0) == codes.ERR_GENERIC
+    assert "was aborted, and the guest runs on here: nothing was sent for 120 s" in reason(capfd)
+    assert host.clock - begun < 140.0
 
 
 @pytest.mark.parametrize("trouble", [HANGS, REFUSES])
