@@ -75,7 +75,9 @@ def _destroyed(before: Cluster, was: NPlusOne, becomes: NPlusOne) -> list[tuple[
     found = []
     for plan in becomes.plans:
         new = [
-            each for each in plan.stranded if each.guest not in lacked and (each.guest in running or plan.lost in held)
+            each
+            for each in plan.stranded
+            if each.guest not in lacked and not each.is_unknown and (each.guest in running or plan.lost in held)
         ]
         found += [(plan.lost, new[0])] if new else []
     return found
@@ -154,7 +156,7 @@ def check_invariants(before: Cluster, after: Cluster, answer: Admission) -> None
     """Raise AssertionError where an answer breaks what is promised at the top."""
     was, becomes = plans(before), plans(after)
     lacked = {stranded.guest for plan in was.plans for stranded in plan.stranded}
-    lacking = {stranded.guest for plan in becomes.plans for stranded in plan.stranded}
+    lacking = {stranded.guest for plan in becomes.plans for stranded in plan.stranded if not stranded.is_unknown}
     running = {guest.name for guest in before.guests if guest.node}
     gone = (lacking - lacked) & running
     if was.is_protected:

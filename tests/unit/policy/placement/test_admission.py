@@ -78,6 +78,18 @@ def test_where_sizes_are_not_known_a_move_is_admitted_and_that_is_said():
     assert answer.said == "n2: nobody knows how much memory it has"
 
 
+def test_the_first_guests_of_a_cluster_whose_sizes_nobody_knows_are_admitted():
+    """Without guests every plan holds; with these none can be judged, which is no reason to refuse them."""
+    empty = cluster({"n1": 8, "n2": 8}, {})
+    empty = empty.replace(hosts=tuple(host.replace(memory_mib=None) for host in empty.hosts))
+    first = [GuestNeed(name=name, node=node, memory_mib=None) for name, node in (("a", "n1"), ("b", "n2"))]
+    after = empty.replace(guests=tuple(first))
+    answer = admit(empty, after)
+    admission.check_invariants(empty, after, answer)
+    assert answer.is_admitted
+    assert set(codes(answer)) == {"memory-unknown"}
+
+
 def test_guests_that_must_be_together_move_together():
     there = cluster({"n1": 8, "n2": 8}, {"a": ("n1", 4), "b": ("n1", 4)}, a={"together": ("b",)})
     assert {guest.node for guest in moved(there, "a", "n2").guests} == {"n2"}
