@@ -46,6 +46,10 @@ def add(subparsers: Subparsers) -> None:
     up.add_argument(
         "--bare", action="store_true", help="only nodes, and no cluster; kvmha is installed if --package is given"
     )
+    text = "build the image that the nodes stand on, which up does too if it is not there"
+    made = verbs.add_parser("image", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    made.add_argument("--suite", default="bookworm", help="Debian release of the nodes: bookworm or trixie")
+    made.set_defaults(handler=_image)
     _verb(verbs, "down", _down, "remove the lab and everything that belongs to it")
     status = _verb(verbs, "status", _status, "show nodes, links, guests and where they run")
     status.add_argument("--json", action="store_true", help="as JSON")
@@ -86,6 +90,17 @@ def _up(args: argparse.Namespace, host: Host) -> int:
     print(
         f"kvmha lab shell --name {args.name} n1 crm_mon -1   looks at it; kvmha lab down --name {args.name} removes it"
     )
+    return 0
+
+
+def _image(args: argparse.Namespace, host: Host) -> int:
+    from kvmha.lab.lab import Lab
+    from kvmha.lab.plan import make_plan
+
+    begun = host.now()
+    with progress_printer() as progress:
+        built = Lab(host, make_plan("image", suite=args.suite)).build(progress)
+    print(f"the image of {args.suite} is there after {host.now() - begun:.0f} s: {built.root}")
     return 0
 
 

@@ -111,6 +111,18 @@ class Lab:
                 formation.form(self.host, self, progress)
                 self.host.write(f"{self.plan.folder}/formed", "")
 
+    def build(self, progress: Progress) -> image.Image:
+        """Build what all labs of the suite stand on, if it is not there, and no lab. Raises LabError, CommandError."""
+        if reason := why_no_commands(self.host):
+            raise LabError(reason)
+        return self._ensure(progress)[0]
+
+    def _ensure(self, progress: Progress) -> tuple[image.Image, guest.Kit]:
+        built = image.ensure(self.host, self.plan.suite, progress)
+        if self.plan.kernel == UML and (reason := uml.why_not(built)):
+            raise LabError(reason)
+        return built, guest.ensure(self.host, built, progress)
+
     def _refuse(self, existing: LabPlan, package: str | None) -> None:
         """Raise LabError if the lab that is there cannot become the one that is asked for."""
         name = self.plan.name
@@ -137,10 +149,7 @@ class Lab:
         try:
             self.host.write(f"{self.plan.folder}/plan.json", json.dumps(plain(self.plan), indent=1))
             self.host.write(f"{self.plan.folder}/package", package_file.digest(package) if package else "")
-            built = image.ensure(self.host, self.plan.suite, progress)
-            if self.plan.kernel == UML and (reason := uml.why_not(built)):
-                raise LabError(reason)
-            kit = guest.ensure(self.host, built, progress)
+            built, kit = self._ensure(progress)
             progress("nodes", f"installing {os.path.basename(package)}" if package else "preparing")
             own = layer.make(self.host, self.plan, built, kit, package)
             write_ground(self.host, self.plan, self._ground(own, built, kit))

@@ -187,6 +187,7 @@ def kvmha(checkout, *words):
         pytest.param(("up", "--name", "A b"), "'A b' cannot name a lab", id="a name that cannot be one"),
         pytest.param(("up", "--nodes", "4"), "2 or 3 nodes, not 4", id="a size that cannot be"),
         pytest.param(("up", "--suite", "buzz"), "not 'buzz'", id="a suite that is none"),
+        pytest.param(("image", "--suite", "buzz"), "not 'buzz'", id="an image of a suite that is none"),
         pytest.param(
             ("up", "--name", "nobody", "--package", "/none.deb"), "there is no file /none.deb", id="no package"
         ),
