@@ -128,6 +128,7 @@ def test_what_is_no_longer_described_is_stopped_and_removed(cluster):
     assert cluster.is_well()
 
 
+@pytest.mark.slow
 def test_a_node_that_is_down_gets_the_change_when_it_joins(cluster):
     for guest in cluster.guests:
         if cluster.places()[guest] == ("n2",):
@@ -169,6 +170,7 @@ def test_a_node_that_dies_in_the_middle_is_fenced_and_the_change_is_finished(clu
     assert cluster.to_do() == []
 
 
+@pytest.mark.slow
 def test_corosync_takes_over_new_times_while_it_runs(cluster):
     pids = cluster.pids()
     cluster.describe("nodes:", "timing: {token: 2500, consensus: 700}\nnodes:")
@@ -186,6 +188,7 @@ def test_what_the_checks_refuse_needs_force_and_force_is_logged(cluster):
     assert "cluster apply --force, against" in log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", [("pcs",), ("crm",), ("pcs", "crm")])
 def test_changes_need_neither_pcs_nor_crmsh(cluster, away):
     for program in away:
@@ -202,6 +205,7 @@ def test_changes_need_neither_pcs_nor_crmsh(cluster, away):
             cluster.run("n1", "mv", f"/usr/sbin/{program}.away", f"/usr/sbin/{program}")
 
 
+@pytest.mark.slow
 def test_the_commands_that_are_shown_make_the_same_configuration(cluster):
     cluster.run("n1", "sh", "-c", "cibadmin --empty > /root/empty.xml")
     wanted = apply_plan.of(description.read(cluster.text, YAML))
