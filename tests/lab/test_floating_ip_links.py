@@ -31,6 +31,7 @@ def uml_lab():
         lab.down()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", WANTED)
 def test_a_link_lives_by_what_is_below_it(uml_lab, checkout, case):
     found = address_cases.act_out(uml_lab, "n1", "kvmha/FloatingIP", (case,), str(checkout / "tests"))

@@ -48,6 +48,7 @@ def traces(names):
     return found
 
 
+@pytest.mark.slow
 def test_two_labs_run_side_by_side_and_leave_no_trace(names):
     host = Host()
     labs = [Lab(host, make_plan(name, nodes=2, kernel=kernel)) for name, kernel in zip(names, KERNELS)]
@@ -87,6 +88,7 @@ def test_down_removes_what_an_up_that_was_killed_has_made(names, checkout, kerne
     assert traces(names) == set()
 
 
+@pytest.mark.slow
 def test_a_node_with_a_kernel_of_its_own_keeps_its_disk_and_loses_its_memory(names):
     host = Host()
     lab = Lab(host, make_plan(names[0], nodes=2, kernel="uml"))

@@ -81,6 +81,7 @@ def test_a_guest_that_ignores_its_power_button_is_down_before_the_deadline(unman
     assert took < 10.0
 
 
+@pytest.mark.slow
 def test_a_guest_whose_definition_starts_it_again_stays_down_all_the_same(unmanaged):
     started_from(unmanaged, end=("<on_poweroff>destroy", "<on_poweroff>restart"))
     timed_stop(unmanaged, config="/root/test.xml")
