@@ -62,7 +62,9 @@ class Record:
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy in which the named fields have new values."""
-        return type(self)(**{**dict(zip(self._fields, self._values())), **changes})
+        # Only fields are taken over: what a class remembers of its values would be wrong for others.
+        known = self._known
+        return type(self)(**{**{name: value for name, value in self.__dict__.items() if name in known}, **changes})
 
 
 def plain(value: object) -> Any:

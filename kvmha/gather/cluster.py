@@ -6,6 +6,8 @@ read as the live one is. corosync.conf and a description add what a CIB does not
 
 from __future__ import annotations
 
+import math
+
 from kvmha.cluster.facts import of_files, with_description
 from kvmha.cluster.facts.records import ADDRESS_AGENTS, DRBD_AGENTS, GUEST_AGENTS, PRIMARY_AGENT
 from kvmha.cluster.lint.fencing import action_of, limit_of
@@ -153,6 +155,7 @@ def _nodes(
     seen = {node.name: node for node in shown.nodes} if shown is not None else {}
     found = []
     watches = facts.uses_sbd and bool(facts.seconds("stonith-watchdog-timeout", 0.0))
+    shortest = _shortest(ran)
     for name in dict.fromkeys((*names, *seen)):
         node, status = known.get(name), seen.get(name)
         has = _numbers(node.utilization if node is not None else {})
@@ -170,19 +173,28 @@ def _nodes(
                 utilization=has,
                 memory_mib=facts.node_memory.get(name) or _first(has, MEMORY_NAMES),
                 cpus=_first(has, CPU_NAMES),
-                fencing=tuple(_devices(facts, name, ran)),
+                fencing=tuple(_devices(facts, name, shortest)),
                 has_watchdog_fencing=watches,
             )
         )
     return tuple(sorted(found, key=lambda each: each.name))
 
 
-def _devices(facts: Facts, name: str, ran: tuple[Executed, ...]) -> list[snapshot.Device]:
+def _shortest(ran: tuple[Executed, ...]) -> dict[str, float]:
+    """Return the seconds of the shortest operation of each resource that went well."""
+    found: dict[str, float] = {}
+    for each in ran:
+        if each.rc == 0 and each.took_ms > 0:
+            found[each.resource] = min(found.get(each.resource, math.inf), each.took_ms / 1000.0)
+    return found
+
+
+def _devices(facts: Facts, name: str, shortest: Mapping[str, float]) -> list[snapshot.Device]:
     has_levels = any(each.target == name for each in (facts.cib.levels if facts.cib is not None else ()))
     found = []
     for place, level in enumerate(facts.fencing_of(name), 1):
         for device in level:
-            usual, most, is_measured = _device_times(facts, device, ran)
+            usual, most, is_measured = _device_times(facts, device, shortest.get(device.id))
             delay = device.delay_base_s(name)
             found.append(
                 snapshot.Device(
@@ -199,18 +211,16 @@ def _devices(facts: Facts, name: str, ran: tuple[Executed, ...]) -> list[snapsho
     return found
 
 
-def _device_times(facts: Facts, device: FenceDevice, ran: tuple[Executed, ...]) -> tuple[float, float, bool]:
+def _device_times(facts: Facts, device: FenceDevice, shortest: float | None) -> tuple[float, float, bool]:
     if device.agent in ("fence_sbd", "external/sbd"):
         wait = facts.sbd.msgwait_s if facts.sbd is not None else timing.msgwait_s(timing.SBD_WATCHDOG_S)
         return wait, wait, False
     action = action_of(facts, device)
     times = timing.agent_times(device.agent, device.params, facts.agents.get(device.agent), action=action)
     limit = max(limit_of(facts, device)[0], 1.0)
-    took = [each.took_ms for each in ran if each.resource == device.id and each.rc == 0 and each.took_ms > 0]
-    if not took:
+    if shortest is None:
         return times.least_s, min(times.most_s, limit), False
     calls = CONVERSATIONS if action == "reboot" else CONVERSATIONS - 2
-    shortest = min(took) / 1000.0
     start = min(shortest * AGENT_START_SHARE, AGENT_START_MOST_S)
     # What it waits by its options stays; only the guess of how long a call takes is replaced by what one took.
     waits = times.least_s - timing.FENCE_CALL_S * (2 if action == "reboot" else 1)

@@ -7,11 +7,13 @@ reckoning (votequorum(5) and exec/votequorum.c; for the device qnetd's algorithm
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from kvmha.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 LOWEST, HIGHEST = "lowest", "highest"
 FFSPLIT, LMS = "ffsplit", "lms"
@@ -65,10 +67,11 @@ class Rules(Record):
 
     def voter(self, name: str) -> Voter:
         """Return the node of a name. Raises KeyError."""
-        for voter in self.voters:
-            if voter.name == name:
-                return voter
-        raise KeyError(name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Voter]:
+        return {voter.name: voter for voter in reversed(self.voters)}
 
 
 class Part(Record):

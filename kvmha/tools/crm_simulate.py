@@ -57,6 +57,8 @@ class Transition(Record):
     """Filled by ``transition`` only."""
     text: str = ""
     """All that was printed, for its part revised_cluster_status."""
+    took_s: float = 0.0
+    """How long the scheduler itself took. Filled by ``transition`` only."""
 
     def disturbs(self, *subjects: str) -> tuple[Change, ...]:
         """Return the changes that interrupt, begin or move a service, of these resources or, none named, of all."""
@@ -88,11 +90,14 @@ def transition(host: Host, cib: str, *, folder: str, more: tuple[str, ...] = (),
     """
     graph, after = f"{folder}/{GRAPH}", f"{folder}/{AFTER}"
     argv = (*ARGV, "--save-graph", graph, "--save-output", after, *more)
+    began = host.now()
     done = host.run(*argv, given=cib, timeout=timeout, env=_drafts(folder), ok=(0, INVALID))
+    took = host.now() - began
     found = parse(done.out)
     if found is None:
         raise CommandError(argv, "printed no result that can be read")
-    return found.replace(graph=parse_graph(host.read_bytes(graph, GRAPH_LIMIT).decode()), text=done.out)
+    actions = parse_graph(host.read_bytes(graph, GRAPH_LIMIT).decode())
+    return found.replace(graph=actions, text=done.out, took_s=took)
 
 
 INVALID = 1

@@ -135,11 +135,9 @@ class Asking:
         return tuple(found)
 
     def _transition(self, text: str, inject: tuple[str, ...] = ()) -> crm_simulate.Transition:
-        began = self.host.now()
-        try:
-            return crm_simulate.transition(self.host, text, folder=self.folder, more=inject)
-        finally:
-            self.scheduler_s += self.host.now() - began
+        made = crm_simulate.transition(self.host, text, folder=self.folder, more=inject)
+        self.scheduler_s += made.took_s
+        return made
 
     def _after(self) -> str:
         return self.host.read_bytes(f"{self.folder}/{crm_simulate.AFTER}", crm_simulate.GRAPH_LIMIT).decode()

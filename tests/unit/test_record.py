@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from functools import cached_property
 
 import pytest
 
@@ -88,6 +89,19 @@ def test_replace_returns_a_changed_copy():
     point = Point(across=1)
     assert point.replace(up=2) == Point(across=1, up=2)
     assert point.up == 7
+
+
+def test_what_a_value_remembers_of_itself_is_not_taken_over_by_a_changed_copy():
+    class Sum(Record):
+        one: int
+        other: int = 1
+
+        @cached_property
+        def total(self) -> int:
+            return self.one + self.other
+
+    first = Sum(one=1)
+    assert (first.total, first.replace(other=5).total, first) == (2, 6, Sum(one=1))
 
 
 def test_replace_refuses_an_unknown_field():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from kvmha.policy import timing
 from kvmha.record import Record
 from kvmha.tools.cib import is_true, milliseconds
@@ -227,7 +229,7 @@ class Facts(Record):
         found = (self.cib.effective(resource) for resource in self.cib.primitives())
         return tuple(resource for resource in found if resource.agent in agents)
 
-    @property
+    @cached_property
     def fence_devices(self) -> tuple[FenceDevice, ...]:
         """All fence devices."""
         if self.cib is None:

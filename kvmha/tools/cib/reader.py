@@ -123,12 +123,18 @@ class Reader:
 
     def _block(self, element: Element) -> OptionSet:
         values: dict[str, str] = {}
-        for pair in self.children(element, ("nvpair",)):
+        renamed: dict[str, str] = {}
+        for pair in element.iterchildren("*"):
+            if pair.tag != "nvpair":
+                if pair.tag not in PASSED_OVER.get(element.tag, ()):
+                    self._note(pair)
+                continue
+            aimed = self.aim(pair)
+            values.setdefault(aimed.get("name", ""), aimed.get("value", ""))
             # A reference may give the value of another pair a name of its own.
-            values.setdefault(pair.get("name", ""), pair.get("value", ""))
-        for pair in element.iterchildren("nvpair"):
-            if pair.get("id-ref") and pair.get("name"):
-                values[pair.get("name", "")] = self.aim(pair).get("value", "")
+            if aimed is not pair and pair.get("name"):
+                renamed[pair.get("name", "")] = aimed.get("value", "")
+        values.update(renamed)
         rule = element.find("rule")
         return OptionSet(
             id=element.get("id", ""),

@@ -7,6 +7,8 @@ that was written, because a wrong one must be shown as it is; ``milliseconds`` r
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from kvmha.record import Record
 from kvmha.tools.cib.words import is_true, milliseconds
 
@@ -256,11 +258,29 @@ class Cib(Record):
 
     def primitives(self) -> tuple[Resource, ...]:
         """Return all primitives, wherever they stand."""
+        return self._primitives
+
+    # With thousands of resources these three are asked for by everyone who reads the configuration.
+
+    @cached_property
+    def _primitives(self) -> tuple[Resource, ...]:
         return tuple(resource for resource in self.walk() if resource.kind == "primitive")
+
+    @cached_property
+    def _by_id(self) -> dict[str, Resource]:
+        found: dict[str, Resource] = {}
+        for resource in self.walk():
+            found.setdefault(resource.id, resource)
+        return found
+
+    @cached_property
+    def _effective(self) -> dict[int, tuple[Resource, Resource]]:
+        """By the identity of a resource, itself, so that nobody else gets that identity, and what came of it."""
+        return {}
 
     def resource(self, name: str) -> Resource | None:
         """Return the resource of that id, or None."""
-        return _named(self.walk(), name)
+        return self._by_id.get(name)
 
     def effective(self, resource: Resource) -> Resource:
         """Return a resource with what its template and the defaults add: the element, its template, then the defaults.
@@ -268,6 +288,12 @@ class Cib(Record):
         Meta attributes of groups and clones reach their members; an operation of the template is there unless the
         resource has one of that name and interval.
         """
+        known = self._effective.get(id(resource))
+        if known is None:
+            known = self._effective[id(resource)] = resource, self._completed(resource)
+        return known[1]
+
+    def _completed(self, resource: Resource) -> Resource:
         template = _named(self.templates, resource.template) if resource.template else None
         around = []
         parent = self.resource(resource.parent) if resource.parent else None
