@@ -54,7 +54,7 @@ def _device(device: PlacedDevice, description: ClusterDescription) -> Part:
     # Of two nodes with equally many guests the first one wins.
     first = device.node == description.nodes[0].name
     if is_pair(description) and first and delay and "pcmk_delay_base" not in device.options:
-        params.append(("pcmk_delay_base", f"{delay}s"))
+        params.append(_delays({device.node: delay}))
     # A node could not report its own death.
     avoid = Location(id=f"{device.id}-not-on-{device.node}", resource=device.id, node=device.node, score=f"-{INFINITY}")
     made = Primitive(id=device.id, agent=f"stonith:{device.agent}", params=tuple(params), operations=OPERATIONS)
@@ -68,6 +68,16 @@ def _poison_pill(sbd: Sbd, description: ClusterDescription) -> Part:
               ("pcmk_reboot_timeout", wait), ("pcmk_off_timeout", wait)]  # fmt: skip
     delay = description.timing.fencing_delay
     if is_pair(description) and delay:
-        params.append(("pcmk_delay_base", f"{nodes[0]}:{delay}s;{nodes[1]}:0s"))
+        params.append(_delays({nodes[0]: delay, nodes[1]: 0}))
     made = Primitive(id=SBD_DEVICE, agent="stonith:fence_sbd", params=tuple(params), operations=OPERATIONS)
     return Part(title=f"fence device {SBD_DEVICE}", primitive=made)
+
+
+def _delays(by_node: dict[str, int]) -> tuple[str, str]:
+    """Return the parameter that delays the fencing of each of these nodes by so many seconds.
+
+    Pacemaker 2.1.2 to 3.0.1 log an error for each word without a node's name, and take the first mapping whose name is
+    how the node's own begins (fenced_commands.c): so each has its name, and the longer ones come first.
+    """
+    words = [f"{node}:{by_node[node]}s" for node in sorted(by_node, key=len, reverse=True)]
+    return "pcmk_delay_base", ";".join(words)

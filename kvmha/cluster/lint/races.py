@@ -50,7 +50,7 @@ def _race(facts: Facts) -> Iterator[Seen]:
             chain=f"delay for {first} {seconds(fixed[0])}, for {second} {seconds(fixed[1])}, priority-fencing-delay 0",
             yaml="timing: {fencing_delay: 5}",
             commands=(
-                f"pcs stonith update fence-{first} pcmk_delay_base=5s",
+                f"pcs stonith update fence-{first} pcmk_delay_base={first}:5s",
                 "pcs property set priority-fencing-delay=10s",
             ),
         )
@@ -69,7 +69,7 @@ def _head_start(facts: Facts) -> Iterator[Seen]:
             chain=f"delays {seconds(fixed[0])} and {seconds(fixed[1])}: {seconds(difference)} apart, "
             f"at least {seconds(HEAD_START_S)}",
             yaml="timing: {fencing_delay: 5}",
-            commands=(f"pcs stonith update fence-{first} pcmk_delay_base=5s",),
+            commands=(f"pcs stonith update fence-{first} pcmk_delay_base={first}:5s",),
         )
 
 
@@ -86,7 +86,7 @@ def _chance(facts: Facts) -> Iterator[Seen]:
             said=f"chance decides who fires first, and in about {share:.0%} of all splits the shots cross",
             chain=f"pcmk_delay_max leaves {seconds(most)} to chance; shots within {seconds(HEAD_START_S)} cross",
             yaml="timing: {fencing_delay: 5}, and no pcmk_delay_max",
-            commands=(f"pcs stonith update fence-{first} pcmk_delay_base=5s pcmk_delay_max=",),
+            commands=(f"pcs stonith update fence-{first} pcmk_delay_base={first}:5s pcmk_delay_max=",),
         )
 
 
@@ -123,7 +123,7 @@ def _priority_tie(facts: Facts) -> Iterator[Seen]:
             chain=f"priority-fencing-delay {seconds(delay)} only where priorities differ; device delays "
             f"{seconds(fixed[0])} and {seconds(fixed[1])}",
             yaml="timing: {fencing_delay: 5}",
-            commands=(f"pcs stonith update fence-{first} pcmk_delay_base={int(delay / 2)}s",),
+            commands=(f"pcs stonith update fence-{first} pcmk_delay_base={first}:{int(delay / 2)}s",),
         )
 
 

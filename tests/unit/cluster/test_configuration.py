@@ -77,11 +77,25 @@ def test_an_operators_own_value_takes_the_place_of_ours():
 
 def test_a_pair_has_a_favourite_and_clusters_that_can_vote_have_none():
     assert properties(PAIR)["priority-fencing-delay"] == "4s"
-    assert dict(part(PAIR, "fence-n1").primitive.params)["pcmk_delay_base"] == "2s"
+    assert dict(part(PAIR, "fence-n1").primitive.params)["pcmk_delay_base"] == "n1:2s"
     assert "pcmk_delay_base" not in dict(part(PAIR, "fence-n2").primitive.params)
     for text in (TRIO, PAIR + DEVICE, PAIR + "timing: {fencing_delay: 0}\n"):
         assert "priority-fencing-delay" not in properties(text)
         assert "pcmk_delay_base" not in dict(part(text, "fence-n1").primitive.params)
+
+
+def test_the_delay_is_said_with_its_node_because_pacemaker_logs_an_error_for_a_bare_time():
+    # fenced_commands.c of 2.1.2 to 3.0.1: "pcmk_delay_base: empty value in mapping" for each word without a colon.
+    text = PAIR + "sbd: {devices: [/dev/sdx], watchdog_timeout: 30}\n"
+    for device in ("fence-n1", "fence-sbd"):
+        words = dict(part(text, device).primitive.params)["pcmk_delay_base"].split(";")
+        assert all(word.partition(":")[0] in ("n1", "n2") and word.endswith("s") for word in words), words
+
+
+def test_a_node_whose_name_begins_with_the_other_ones_keeps_its_own_delay():
+    # The same code compares as many letters as the mapping has, and takes the first that fits: n1 would stand for n12.
+    text = PAIR.replace("n2", "n12") + "sbd: {devices: [/dev/sdx], watchdog_timeout: 30}\n"
+    assert dict(part(text, "fence-sbd").primitive.params)["pcmk_delay_base"] == "n12:0s;n1:2s"
 
 
 def test_a_delay_that_the_operator_gave_stays():

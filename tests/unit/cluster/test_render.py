@@ -229,7 +229,7 @@ def test_with_two_nodes_one_side_of_a_split_fires_first(shell, checkout):
     calls = there.cib_calls()
     assert "priority-fencing-delay=4s" in first(calls, "property", "set")
     assert "priority=10" in first(calls, "resource", "create", "db1")
-    delayed = [call[2] for call in calls if "pcmk_delay_base=2s" in call]
+    delayed = [call[2] for call in calls if "pcmk_delay_base=n1:2s" in call]
     assert delayed == ["fence-n1"]
 
 
