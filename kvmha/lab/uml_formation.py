@@ -5,6 +5,7 @@ The same cluster.yaml and the same templates as elsewhere, without pcs, whose ma
 
 from __future__ import annotations
 
+import functools
 import os
 
 from kvmha.cluster import node_files
@@ -12,6 +13,8 @@ from kvmha.lab.plan import LabError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from kvmha.cluster.fields import ClusterDescription
     from kvmha.lab.image import Progress
     from kvmha.lab.lab import Lab
@@ -44,6 +47,7 @@ ln -sf "../{UNIT}" "/etc/systemd/system/multi-user.target.wants/{UNIT}"
 systemctl start {UNIT}
 """
 
+MADE = 'drbdadm create-md --force "$1" && drbdadm up "$1"'
 CONNECTED = 'until [ "$(drbdadm cstate "$1")" = Connected ]; do sleep 0.2; done'
 
 SERVICES = ("corosync.service", "pacemaker.service")
@@ -54,8 +58,8 @@ def form(lab: Lab, description: ClusterDescription, files: dict[str, str], progr
     """Make the cluster of an empty lab, and hand it the configuration. Raises LabError, CommandError."""
     names = [node.name for node in lab.plan.nodes]
     keys = {f"/etc/{place}/authkey": os.urandom(128).hex() for place in ("corosync", "pacemaker")}
-    for name in names:
-        progress("cluster", f"configuring {name}")
+
+    def configure(name: str) -> None:
         lab.copy_in(name, "/etc/corosync/corosync.conf", files["corosync.conf"])
         lab.copy_in(name, f"/etc/systemd/system/{UNIT}", UNIT_TEXT)
         for path, key in keys.items():
@@ -65,10 +69,12 @@ def form(lab: Lab, description: ClusterDescription, files: dict[str, str], progr
             if file.source.startswith("drbd/"):
                 lab.copy_in(name, file.path, files[file.source], mode=file.mode)
         lab.run(name, "sh", "-c", PREPARE, "kvmha-lab", *SERVICES, timeout=TIMEOUT)
+
+    progress("cluster", f"configuring {', '.join(names)}")
+    _on_each(lab, names, configure)
     _make_replicas(lab, description, progress)
     progress("cluster", "starting corosync and pacemaker")
-    for name in names:
-        lab.run(name, "systemctl", "start", "--no-block", *SERVICES, timeout=TIMEOUT)
+    _run_on_each(lab, names, "systemctl", "start", "--no-block", *SERVICES)
     _wait_online(lab, names)
     progress("cluster", "loading the configuration")
     lab.copy_in(names[0], "/root/kvmha-cluster/cib.xml", files["cib.xml"], mode=0o600)
@@ -81,15 +87,24 @@ def _make_replicas(lab: Lab, description: ClusterDescription, progress: Progress
     for resource in description.drbd:
         progress("cluster", f"making the replicas of {resource.name}")
         names = resource.nodes or tuple(node.name for node in lab.plan.nodes)
-        for name in names:
-            lab.run(name, "drbdadm", "create-md", "--force", resource.name, timeout=TIMEOUT)
-            lab.run(name, "drbdadm", "up", resource.name, timeout=TIMEOUT)
+        _run_on_each(lab, names, "sh", "-c", MADE, "kvmha-lab", resource.name)
         lab.run(names[0], "sh", "-c", CONNECTED, "kvmha-lab", resource.name, timeout=TIMEOUT)
         # drbdsetup(8), "new-current-uuid": no resynchronization of disks that are known to be the same.
         clear = ("drbdadm", "new-current-uuid", "--clear-bitmap", f"{resource.name}/0")
         lab.run(names[0], *clear, timeout=TIMEOUT)
-        for name in names:
-            lab.run(name, "drbdadm", "down", resource.name, timeout=TIMEOUT)
+        _run_on_each(lab, names, "drbdadm", "down", resource.name)
+
+
+def _run_on_each(lab: Lab, names: Sequence[str], *argv: str) -> None:
+    _on_each(lab, names, lambda name: lab.run(name, *argv, timeout=TIMEOUT))
+
+
+def _on_each(lab: Lab, names: Sequence[str], do: Callable[[str], object]) -> None:
+    """Do the same in several nodes at one time: each has a processor of its own. Raises what one of them raised."""
+    calls = [functools.partial(do, name) for name in names]
+    for found in lab.host.together(calls, what=f"the work in {', '.join(names)}", timeout=2 * TIMEOUT):
+        if isinstance(found, BaseException):
+            raise found
 
 
 def _wait_online(lab: Lab, names: list[str]) -> None:
