@@ -28,10 +28,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tests.bench.address_takeover import Takeover
 
-SPEED, ADDRESS, TAKEOVER, REPLICA = "speed", "address", "takeover", "replica"
+SPEED, ADDRESS, TAKEOVER, REPLICA, PROMOTION = "speed", "address", "takeover", "replica", "promotion"
 PARTS = (
     f"{SPEED} (guests), {ADDRESS} (cost and all cases of addresses), {TAKEOVER} (what clients miss of them), "
-    f"{REPLICA} (cost, all cases and promotions of DRBD, on kernels of its own)"
+    f"{REPLICA} (cost and all cases of DRBD, on kernels of its own), {PROMOTION} (of its replicas, after power cuts)"
 )
 NODES = 2
 MOST_TAKEOVERS = 10
@@ -88,10 +88,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace, host: Host) -> int:
-    known = {SPEED, ADDRESS, TAKEOVER, REPLICA, *replica_cases.NUMBERS}
+    parts = (SPEED, ADDRESS, TAKEOVER, REPLICA, PROMOTION)
+    known = {*parts, *replica_cases.NUMBERS}
     known |= {str(case.number) for case in (*cases.CASES, *address_cases.CASES)}
     if set(args.only or ()) - known or args.runs < 1:
-        parts = (SPEED, ADDRESS, TAKEOVER, REPLICA)
         numbers = ", ".join(sorted(known - set(parts), key=int))
         raise UserError(f"--only knows {', '.join(parts)} and {numbers}; --runs is at least 1")
     begun = host.now()
@@ -99,12 +99,14 @@ def _run(args: argparse.Namespace, host: Host) -> int:
     only = set(args.only or ())
     # Its nodes and those of the cluster at one time would be too much for a small machine.
     found = Replicas()
-    numbers = only & set(replica_cases.NUMBERS)
-    if not only or REPLICA in only or numbers:
-        is_whole = not only or REPLICA in only
-        name = f"{args.name}-drbd"
-        found = replicas.measure(host, args.runs, say, suite=args.suite, name=name, is_whole=is_whole, numbers=numbers)
-    is_all = bool(only) and only <= {REPLICA, *replica_cases.NUMBERS}
+    on_replicas = {REPLICA, PROMOTION, *replica_cases.NUMBERS}
+    if not only or only & on_replicas:
+        found = replicas.measure(
+            host, args.runs, say, suite=args.suite, name=f"{args.name}-drbd",
+            has_cost=not only or REPLICA in only, has_cuts=not only or PROMOTION in only,
+            numbers=only & set(replica_cases.NUMBERS),
+        )  # fmt: skip
+    is_all = bool(only) and only <= on_replicas
     result = Result(suite=args.suite) if is_all else _in_cluster(args, host, say)
     result = result.replace(replicas=found)
     if args.json:

@@ -30,20 +30,26 @@ class Replicas(Record):
     promotions: tuple[Promotion, ...] = ()
 
 
-def measure(host: Host, runs: int, say: Say, *, suite: str, name: str, is_whole: bool, numbers: set[str]) -> Replicas:
-    """Measure the whole, or try the cases of these numbers; the lab is removed again. Raises LabError."""
+def measure(
+    host: Host, runs: int, say: Say, *, suite: str, name: str, has_cost: bool, has_cuts: bool, numbers: set[str]
+) -> Replicas:
+    """Measure what is wanted: cost with all cases, or the cases of these numbers, and promotions after power cuts.
+
+    The lab is removed again. Raises LabError.
+    """
     lab = Lab(host, make_plan(name, nodes=2, suite=suite, kernel="uml"))
     say("replica: two nodes with kernels of their own")
+    found = Replicas()
     try:
-        lab.up(_quiet, bare=True, package=package.find(None))
-        replica_speed.prepare(lab)
-        speed = replica_speed.measure(lab, min(runs, replica_speed.MOST_RUNS), say) if is_whole else None
-        wanted = set() if is_whole else numbers
-        cases = tuple(replica_cases.try_all(lab, REPLICA_SIDES, wanted, replica_speed.call, say))
-        if not is_whole:
-            return Replicas(cases=cases)
-        replica_speed.clear(lab)
-        return Replicas(speed=speed, cases=cases, promotions=_promotions(host, lab, runs, say))
+        if has_cost or numbers:
+            lab.up(_quiet, bare=True, package=package.find(None))
+            replica_speed.prepare(lab)
+            speed = replica_speed.measure(lab, min(runs, replica_speed.MOST_RUNS), say) if has_cost else None
+            wanted = set() if has_cost else numbers
+            cases = tuple(replica_cases.try_all(lab, REPLICA_SIDES, wanted, replica_speed.call, say))
+            replica_speed.clear(lab)
+            found = Replicas(speed=speed, cases=cases)
+        return found.replace(promotions=_promotions(host, lab, runs, say)) if has_cuts else found
     except BaseException:
         lab.collect_logs("build/bench")
         raise
@@ -52,8 +58,8 @@ def measure(host: Host, runs: int, say: Say, *, suite: str, name: str, is_whole:
 
 
 def _promotions(host: Host, lab: Lab, runs: int, say: Say) -> tuple[Promotion, ...]:
-    """Measure them in the cluster that the two nodes become; what cannot be measured keeps nothing else from it."""
-    say("promotion: the two nodes become a cluster")
+    """Measure them in the cluster that two nodes are or become; what cannot be measured keeps nothing else from it."""
+    say("promotion: a cluster of the two nodes")
     try:
         lab.up(_quiet)
         return replica_promotion.measure(host, lab, runs, say)
