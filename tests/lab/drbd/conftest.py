@@ -18,12 +18,20 @@ LAB, MADE = pytest.StashKey(), pytest.StashKey()
 
 
 def pytest_collection_modifyitems(items):
-    """Mark everything in this folder. A node boots in half a minute, and a drill waits for several boots."""
+    """Mark everything in this folder, and begin with what needs the guest, which runs when the lab has come up.
+
+    A node boots in half a minute, and a drill waits for several boots. The guest takes longer still, and all other
+    drills have it stopped.
+    """
     here = os.path.dirname(__file__)
-    for item in items:
-        if str(item.path).startswith(here):
-            item.add_marker(pytest.mark.drbd)
-            item.add_marker(pytest.mark.timeout(3000))
+    places = [index for index, item in enumerate(items) if str(item.path).startswith(here)]
+    ours = [items[index] for index in places]
+    for item in ours:
+        item.add_marker(pytest.mark.drbd)
+        item.add_marker(pytest.mark.timeout(3000))
+    ours.sort(key=lambda item: "guests_pair" not in item.fixturenames)
+    for index, item in zip(places, ours):
+        items[index] = item
 
 
 @pytest.hookimpl(hookwrapper=True)

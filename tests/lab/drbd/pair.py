@@ -64,9 +64,9 @@ class Pair:
                 return status
         return None
 
-    def places(self, resource):
-        """Return the nodes on which a resource runs."""
-        status = self.status()
+    def places(self, resource, status=None):
+        """Return the nodes on which a resource runs, by a status that is at hand or a new one."""
+        status = status or self.status()
         found = [seen for seen in status.resources if seen.name == resource] if status else []
         return tuple(node for seen in found for node in seen.nodes if not seen.is_failed and not seen.pending)
 
@@ -93,9 +93,8 @@ class Pair:
 
     def is_in_step(self):
         """Tell whether both replicas are connected and alike."""
-        replicas = [self.replica(node) for node in self.nodes]
         return all((seen.connection, seen.disk, seen.peer_disk) == ("Connected", "UpToDate", "UpToDate")
-                   for seen in replicas)  # fmt: skip
+                   for seen in map(self.replica, self.nodes))  # fmt: skip
 
     def constraints(self):
         """Return the constraints by which a node keeps the others from being promoted."""
@@ -104,15 +103,16 @@ class Pair:
 
     def is_well(self):
         """Tell whether both nodes are online, the replicas alike, one of them primary, nothing to be repaired."""
+        # What is asked of the kernel comes first: crm_mon costs such a node a second, and it may be busy enough.
+        if not self.is_in_step() or len(self.primaries()) != 1:
+            return False
         status = self.status()
         return (
             status is not None
             and {node.name for node in status.nodes if node.is_online and not node.is_unclean} == set(self.nodes)
             and not any(seen.is_failed or seen.pending for seen in status.resources)
-            and len(self.places(PRIMARY)) == 1
-            and sorted(self.places(CLONE)) == sorted(self.nodes)
-            and self.is_in_step()
-            and len(self.primaries()) == 1
+            and len(self.places(PRIMARY, status)) == 1
+            and sorted(self.places(CLONE, status)) == sorted(self.nodes)
             and not self.constraints()
         )
 

@@ -52,6 +52,13 @@ def assert_told(pair, node):
     assert f"split brain with {peer} (StandAlone)" in done.err
 
 
+def assert_in_status(pair, node, peer):
+    """See that whoever looks at the whole cluster finds it too."""
+    status = json.loads(pair.run(node, "kvmha", "status", "--json", ok=(1,), timeout=300).out)
+    said = [point["said"] for point in status["points"] if point["name"] == "drbd here"]
+    assert said == [f"{RESOURCE}: one current copy; split brain with {peer}, see kvmha drbd heal"], status
+
+
 @pytest.fixture
 def quiet(pair):
     """The pair while the cluster looks away, so that DRBD can be led where a cluster does not let it go."""
@@ -105,6 +112,7 @@ def test_a_split_brain_is_told_explained_and_healed_for_the_side_that_is_kept(qu
     for node in pair.nodes:
         pair.wait("DRBD gives the connection up", lambda at=node: pair.replica(at).connection in ("StandAlone", ""))
         assert_told(pair, node)
+    assert_in_status(pair, here, there)
 
     # Each side tells its own part; no key lets one node into the other here.
     sides = {node: told(pair, node, "heal", RESOURCE, codes=(0,))["sides"][node] for node in pair.nodes}

@@ -125,6 +125,6 @@ def is_off(pair, asked, node):
 
 
 def split_brains(pair, node):
-    """Return the peers with which a node says that it has a split brain."""
-    (resource,) = told(pair, node, "status", RESOURCE, "--here")["resources"] or ({},)
-    return resource.get("split_brain")
+    """Return the peers with which a node says that it has a split brain; none while its replica is not up."""
+    found = told(pair, node, "status", "--here")["resources"]
+    return [peer for resource in found for peer in resource["split_brain"]]
