@@ -8,8 +8,8 @@ import tarfile
 
 from kvmha.cluster import description, render
 from kvmha.cluster.contradictions.identity import fence_device
-from kvmha.lab import bmc, lines, uml_formation
-from kvmha.lab.guest import CONFIG_FOLDER, MEMORY_MIB
+from kvmha.lab import bmc, lines, uml, uml_formation
+from kvmha.lab.guest import CONFIG_FOLDER
 from kvmha.lab.plan import HACLUSTER_PASSWORD, UML, LabError
 from kvmha.tools import crm_mon
 
@@ -63,7 +63,7 @@ def describe(plan: LabPlan) -> str:
             "    options: {migration_transport: tcp}",
         ]
         if plan.kernel == UML:
-            out += [f"    nodes: [{_pair(plan)}]", f"    disks: [{guest.name}]", f"    memory: {MEMORY_MIB}"]
+            out += [f"    nodes: [{_pair(plan)}]", f"    disks: [{guest.name}]", f"    memory: {uml.GUEST_MEMORY_MIB}"]
     out += [
         "floating_ips:",
         f"  - name: {FLOATING_IP}",

@@ -31,6 +31,9 @@ CONFIG_FOLDER = "/etc/kvmha/guests"
 """Where a node has the domain XML of the guests."""
 
 MEMORY_MIB = 256
+CODE_MIB = 128
+"""For translated code, where the processor is emulated: QEMU's default is a gigabyte, and three guests might use it."""
+
 CPU_MODEL = "Nehalem"
 """Known to QEMU's emulation and to KVM on any processor of this century's second decade, and the same on both sides."""
 
@@ -104,15 +107,15 @@ print(base64.b64encode(importlib.util.MAGIC_NUMBER + bytes(12) + code).decode())
 # dirty bitmap coherency with TCG memory access"; seen with 7.2 in about half of the moves of a guest that dirties
 # memory). It reads bit by bit, and is right, if the memory is no multiple of 256 KiB. libvirt rounds to MiB, and so the
 # memory is given past it. To go with Debian 12.
-ODD_BYTES = MEMORY_MIB * 1024 * 1024 + 8192
-ODD_MEMORY = f"""\
+ODD_KIB = 8
+ODD_MEMORY = """
   <qemu:commandline>
     <qemu:arg value='-object'/>
-    <qemu:arg value='memory-backend-ram,id=odd.ram,size={ODD_BYTES}'/>
+    <qemu:arg value='memory-backend-ram,id=odd.ram,size={kib}k'/>
     <qemu:arg value='-machine'/>
     <qemu:arg value='memory-backend=odd.ram'/>
     <qemu:arg value='-m'/>
-    <qemu:arg value='{ODD_BYTES // 1024}k'/>
+    <qemu:arg value='{kib}k'/>
   </qemu:commandline>"""
 
 
@@ -147,8 +150,9 @@ def ensure(host: Host, image: Image, progress: Progress) -> Kit:
 
 
 def domain_xml(
-    guest: GuestPlan, *, suite: str, kvm: bool, ignore_acpi: bool = False, has_agent: bool = False, disk: str = ""
-) -> str:
+    guest: GuestPlan, *, suite: str, kvm: bool, ignore_acpi: bool = False, has_agent: bool = False, disk: str = "",
+    memory_mib: int = MEMORY_MIB, code_mib: int = CODE_MIB,
+) -> str:  # fmt: skip
     """Return the libvirt domain of a guest; with ``ignore_acpi`` it takes no notice of its power button.
 
     ``suite`` is that of the node: its QEMU may need help. ``disk`` is the path of a raw image or of a block device, on
@@ -157,12 +161,11 @@ def domain_xml(
     words = f"{COMMAND_LINE} kvmha.name={guest.name} kvmha.address={guest.address}/24"
     if ignore_acpi:
         words += " kvmha.ignore_acpi"
-    # QEMU's default for translated code is a gigabyte, and three guests might use all of it.
-    tcg = "" if kvm else "<tcg><tb-cache unit='MiB'>128</tb-cache></tcg>"
+    tcg = "" if kvm else f"<tcg><tb-cache unit='MiB'>{code_mib}</tb-cache></tcg>"
     namespace, arguments = "", ""
     if not kvm and suite == "bookworm":
         namespace = " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"
-        arguments = "\n" + ODD_MEMORY
+        arguments = ODD_MEMORY.format(kib=memory_mib * 1024 + ODD_KIB)
     devices = []
     if has_agent:
         devices.append(f"\n    <channel type='unix'><target type='virtio' name='{AGENT_CHANNEL}'/></channel>")
@@ -177,7 +180,7 @@ def domain_xml(
 <domain type='{"kvm" if kvm else "qemu"}'{namespace}>
   <name>{guest.name}</name>
   <uuid>{guest.uuid}</uuid>
-  <memory unit='MiB'>{MEMORY_MIB}</memory>
+  <memory unit='MiB'>{memory_mib}</memory>
   <vcpu>1</vcpu>
   <os>
     <type arch='x86_64' machine='pc'>hvm</type>

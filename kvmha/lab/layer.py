@@ -44,9 +44,11 @@ def make(host: Host, plan: LabPlan, image: Image, kit: Kit, package: str | None)
     if package:
         _install(host, image, folder, package)
     host.write(f"{upper}/etc/hosts", hosts_text(plan))
-    kvm, disk = (False, uml.GUEST_DISK) if plan.kernel == UML else (kit.kvm, "")
     for guest in plan.guests:
-        domain = domain_xml(guest, suite=plan.suite, kvm=kvm, disk=disk)
+        if plan.kernel == UML:
+            domain = uml.guest_xml(guest, suite=plan.suite)
+        else:
+            domain = domain_xml(guest, suite=plan.suite, kvm=kit.kvm)
         host.write(f"{upper}{CONFIG_FOLDER}/{guest.name}.xml", domain)
     os.makedirs(f"{upper}{FOLDER}", exist_ok=True)
     for name in ("vmlinuz", "initrd"):

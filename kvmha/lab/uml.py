@@ -14,6 +14,7 @@ import os
 import sys
 
 from kvmha.lab import initramfs, network, shell_client, shell_service
+from kvmha.lab.guest import domain_xml
 from kvmha.lab.plan import LabError
 
 TYPE_CHECKING = False
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from kvmha.host import Host
     from kvmha.lab.ground import Ground
     from kvmha.lab.image import Image
-    from kvmha.lab.plan import LabPlan, NodePlan
+    from kvmha.lab.plan import GuestPlan, LabPlan, NodePlan
 
 MIB = 1024**2
 MEMORY_MIB = 1536
@@ -31,6 +32,11 @@ DATA_MIB = 256
 
 GUEST_DISK = "/dev/drbd0"
 """What the guest has as its disk, replicated by DRBD on the data disks."""
+
+GUEST_MEMORY_MIB, GUEST_CODE_MIB = 128, 32
+"""A guest's memory, and QEMU's for translated code. Each page that a process of such a kernel touches may be a mapping
+of a process of the machine, which has 65530 of them (vm.max_map_count). Whoever needs more is killed, as was a QEMU
+with 256 MiB while it read all of its guest's memory for a move."""
 
 PROGRAM = "/usr/lib/kvmha-lab/shell_service.py"
 UNIT = "kvmha-lab-shell.service"
@@ -167,6 +173,13 @@ def why_not(image: Image) -> str | None:
 def layers(image: Image) -> tuple[str, ...]:
     """Return the folders of an image of which the root of a node is made: the modules and the image."""
     return f"{image.uml}/layer", image.root
+
+
+def guest_xml(guest: GuestPlan, *, suite: str) -> str:
+    """Return the libvirt domain of a guest in such nodes, with its disk on DRBD; there is no KVM in them."""
+    return domain_xml(
+        guest, suite=suite, kvm=False, disk=GUEST_DISK, memory_mib=GUEST_MEMORY_MIB, code_mib=GUEST_CODE_MIB
+    )
 
 
 def prepare_layer(host: Host, upper: str) -> None:

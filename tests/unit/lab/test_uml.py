@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 from kvmha.lab import uml
+from kvmha.lab.formation import describe
 from kvmha.lab.ground import Ground
-from kvmha.lab.guest import domain_xml
 from kvmha.lab.image import Image
 from kvmha.lab.plan import make_plan
 
@@ -48,6 +50,17 @@ def test_the_first_program_has_the_nodes_addresses_and_its_root_the_right_order(
 
 def test_a_guest_on_a_block_device_keeps_nothing_in_a_cache():
     # libvirt refuses to move a guest whose source might hold what the target does not see.
-    xml = domain_xml(PLAN.guests[0], suite="bookworm", kvm=False, disk="/dev/drbd0")
+    xml = uml.guest_xml(PLAN.guests[0], suite="bookworm")
     assert "<disk type='block' device='disk'><driver name='qemu' type='raw' cache='none'" in xml
     assert "<source dev='/dev/drbd0'/>" in xml
+
+
+def test_a_guest_has_no_more_pages_than_a_process_of_the_machine_has_mappings():
+    # vm.max_map_count is 65530 unless somebody has changed it; a page of such a node's process can be a mapping each.
+    domain = ElementTree.fromstring(uml.guest_xml(PLAN.guests[0], suite="bookworm"))
+    memory, code = int(domain.findtext("memory")), int(domain.findtext("features/tcg/tb-cache"))
+    # What else QEMU touches was seen to be less than 64 MiB.
+    assert (memory + code + 64) * 256 < 65530
+    words = [word.get("value") for word in domain.iter() if word.tag.endswith("}arg")]
+    assert [word for word in words if "size=" in word] == [f"memory-backend-ram,id=odd.ram,size={memory * 1024 + 8}k"]
+    assert f"memory: {memory}" in describe(PLAN)
