@@ -25,7 +25,7 @@ def notify(agent: Agent) -> int:
             return codes.SUCCESS
         if what == "pre-promote":
             _foretell(agent, resource, look)
-        elif what in ("pre-start", "post-start"):
+        elif what == "pre-start" or (what == "post-start" and not _is_split(agent, resource)):
             _connect(agent, resource, look)
         if what.startswith("post-"):
             scoring.keep(agent, resource, look)
@@ -42,6 +42,13 @@ def _foretell(agent: Agent, resource: str, look: Look) -> None:
     after = peer_data.foretell(look.known, look.replica, tuple(told), now=agent.host.wall_clock())
     if after != look.known:
         knowledge.write(agent.host, resource, after)
+
+
+def _is_split(agent: Agent, resource: str) -> bool:
+    """Tell whether DRBD has found a split brain: the two need not meet again until somebody has decided."""
+    from kvmha.resources.drbd import parting
+
+    return bool(parting.peers(agent.host, resource))
 
 
 def _connect(agent: Agent, resource: str, look: Look) -> None:

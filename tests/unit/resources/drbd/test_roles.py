@@ -429,6 +429,15 @@ class TestNotify:
         assert act("notify", meta=self.told("pre", "start", start="n2")) == 0
         assert drbd.orders("drbdadm") == [("adjust", "r0")]
 
+    def test_a_split_brain_that_a_start_has_shown_is_not_met_again_at_once(self, act, drbd, host):
+        drbd.connection = "StandAlone"
+        host.files["/var/lib/kvmha/drbd-split-brain/r0"] = b"n2\n"
+        assert act("notify", meta=self.told("post", "start", start="n2")) == 0
+        assert drbd.orders("drbdadm") == [], "people would be told twice, and find both sides connected for a moment"
+        # A later start of the peer may be one whose replica somebody has made anew.
+        assert act("notify", meta=self.told("pre", "start", start="n2")) == 0
+        assert drbd.orders("drbdadm") == [("adjust", "r0")]
+
     def test_it_never_fails(self, act, drbd, monkeypatch):
         monkeypatch.setattr(drbd, "_drbdsetup", lambda argv: HELD_OPEN)
         assert act("notify", meta=self.told("post", "start")) == 0
