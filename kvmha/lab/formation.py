@@ -81,7 +81,8 @@ def _replicated(plan: LabPlan) -> list[str]:
         "timing: {token: 5000}",
         # So slow a network makes the timeouts of a move long; nothing is held back by it.
         "migration: {transport: tcp, bandwidth: 1}",
-        "replication: {version: '8.4', link: 1}",
+        # A node answers a ping late where the machine has other work, and is not lost yet.
+        "replication: {version: '8.4', link: 1, ping_timeout: 30}",
         "drbd:",
         f"  - name: {plan.guests[0].name}",
         "    minor: 0",

@@ -21,6 +21,7 @@ def written(pair):
     writer.close()
 
 
+@pytest.mark.slow
 def test_the_replication_link_is_cut_and_the_peer_is_kept_from_being_promoted(written):
     pair, here, there, writer = written
     pair.lab.cut(there, REPLICATION_LINK)

@@ -67,6 +67,7 @@ def test_a_loss_that_is_accepted_goes_on_with_the_old_data_and_the_lost_side_is_
     pair.back(here)
     for node, peer in ((here, there), (there, here)):
         pair.wait(f"{node} says so", lambda at=node, other=peer: split_brains(pair, at) == [other])
+        pair.wait("the connection is given up", lambda at=node: pair.replica(at).connection == "StandAlone")
     done = pair.run(there, "kvmha", "drbd", "heal", RESOURCE, "--discard", here, "--confirm", RESOURCE, ok=(0, 1))
     line = next(line for line in done.out.splitlines() if line.startswith(f"To be run on {here}"))
     pair.run(here, *line.partition(": ")[2].split(), timeout=120)
