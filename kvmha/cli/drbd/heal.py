@@ -9,7 +9,7 @@ from kvmha.cli.drbd.sides import Here
 from kvmha.errors import UserError
 from kvmha.host import CommandError
 from kvmha.policy import split_brain
-from kvmha.policy.replica import STANDALONE
+from kvmha.policy.replica import CONNECTED, STANDALONE
 from kvmha.tools import drbd, ssh
 from kvmha.tools.drbd import commands
 
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 LIMIT = 30.0
 """Seconds for one order."""
 
+SETTLE = 10.0
+"""Seconds for DRBD to decide on a connection: its handlers, and all who are alerted, run before it gives one up."""
+
 MEET = 15.0
 """Seconds for the two sides to find each other."""
 
 
 def run(args: argparse.Namespace, host: Host) -> int:
     """Explain; with --discard also do it."""
-    here = Here(host, args.resource)
+    here = _settled(host, args.resource)
     seen: dict[str, Side | None] = {here.node: here.side}
     seen.update({name: None if args.here else sides.other(host, name, args.resource) for name in here.peers})
     if args.json:
@@ -44,6 +47,17 @@ def run(args: argparse.Namespace, host: Host) -> int:
     question = f"\nEverything that {args.discard} has written to {args.resource} since the two parted will be lost."
     sides.confirmed(args.resource, args.confirm, question)
     return discard(args, host, here, seen)
+
+
+def _settled(host: Host, resource: str) -> Here:
+    """Return this node's side, once its kernel no longer just meets a peer, which looks like a connection."""
+    until = host.now() + SETTLE
+    while True:
+        here = Here(host, resource)
+        meets = any(peer.connection == CONNECTED and not peer.agrees for peer in here.replica.peers)
+        if not meets or host.now() >= until:
+            return here
+        host.sleep(sync.POLL)
 
 
 def explanation(resource: str, own: str, seen: dict[str, Side | None], now: float) -> list[str]:

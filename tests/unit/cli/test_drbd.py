@@ -196,6 +196,19 @@ def test_heal_refuses(host, capsys, monkeypatch, words, said):
     assert DISCARD not in host.ran
 
 
+def test_heal_waits_until_drbd_has_given_the_connection_up_of_which_it_tells_already(host, capsys):
+    # Its handler, and so whoever is alerted, runs while the kernel still calls it connected (seen with 8.4).
+    host.parts()
+    host.connection, host.peer_disk = "Connected", "DUnknown"
+    host.after(2.0, lambda: host.__dict__.update(connection="StandAlone", peer_disk="Outdated"))
+    host.commands[DISCARD] = host.meets
+    again = "kvmha drbd heal r1 --discard n1 --here --confirm r1"
+    host.commands[ssh.argv("n2", *again.split())] = "n2 waits\n"
+    assert run(host, "heal", "r1", "--discard", "n1", "--confirm", "r1") == 0
+    assert "n1: Secondary, UpToDate, StandAlone" in capsys.readouterr().out
+    assert DISCARD in host.ran
+
+
 def test_sides_that_are_connected_are_left_alone(host, capsys):
     host.commands[ASK] = json.dumps({"resources": [{"side": {**host.other, "connections": ["Connected"]}}]})
     assert run(host, "heal", "r1", "--discard", "n1", "--confirm", "r1") == 2
