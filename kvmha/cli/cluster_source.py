@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LIVE = "the running cluster"
 
+LOOK_LIMIT_S = 30.0
+
 
 class Source(Record):
     """A cluster's CIB, and how one like it is read, with what the scheduler shows of it (empty to ask)."""
@@ -63,7 +65,7 @@ def load(args: argparse.Namespace, host: Host, folder: str) -> Source:
         text, conf = saved.cib, conf or saved.conf
     else:
         text, source = _live(host), LIVE
-        status = crm_mon.look(host, timeout=30.0)
+        status = crm_mon.look(host, timeout=LOOK_LIMIT_S)
         if conf is None and host.exists(corosync_conf.PATH):
             conf = host.read(corosync_conf.PATH)
     nodes = _definitions(host, text, source) if not args.cib else ()
@@ -123,6 +125,17 @@ def with_history(snapshot: Snapshot, status: crm_mon.ClusterStatus | None) -> Sn
         if event.status == "success" and at is not None:
             last[event.target] = max(last.get(event.target, 0.0), at)
     return snapshot.replace(nodes=tuple(node.replace(fenced_at=last.get(node.name)) for node in snapshot.nodes))
+
+
+def as_seen(snapshot: Snapshot, status: crm_mon.ClusterStatus | None) -> Snapshot:
+    """Return a snapshot of the running cluster with what only crm_mon knows: what is under way, and quorum."""
+    if status is None:
+        return snapshot
+    pending = {each.name.partition(":")[0]: each.pending for each in status.resources if each.pending}
+    return snapshot.replace(
+        is_quorate=status.is_quorate,
+        resources=tuple(each.replace(pending=pending.get(each.name, "")) for each in snapshot.resources),
+    )
 
 
 def when(text: str) -> float | None:

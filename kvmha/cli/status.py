@@ -69,13 +69,7 @@ def look(args: argparse.Namespace, host: Host) -> tuple[Snapshot, Status]:
     with tempfile.TemporaryDirectory(prefix="kvmha-") as folder:
         source = cluster_source.load(args, host, folder)
         snapshot = source.read(source.text, "").replace(at=host.wall_clock())
-    if source.status is not None:
-        # What is under way, and who has failed just now, is known to crm_mon only.
-        pending = {each.name.partition(":")[0]: each.pending for each in source.status.resources if each.pending}
-        snapshot = snapshot.replace(
-            is_quorate=source.status.is_quorate,
-            resources=tuple(each.replace(pending=pending.get(each.name, "")) for each in snapshot.resources),
-        )
+    snapshot = cluster_source.as_seen(snapshot, source.status)
     status = protection.judge(snapshot, now=snapshot.at)
     if source.status is not None:
         status = status.replace(points=(*status.points, *_seen_here(host)))

@@ -195,7 +195,7 @@ def _devices(facts: Facts, name: str, shortest: Mapping[str, float]) -> list[sna
     for place, level in enumerate(facts.fencing_of(name), 1):
         for device in level:
             usual, most, is_measured = _device_times(facts, device, shortest.get(device.id))
-            delay = device.delay_base_s(name)
+            delay, own = device.delay_base_s(name), device.configured_delay_s(name)
             found.append(
                 snapshot.Device(
                     name=device.id,
@@ -203,6 +203,8 @@ def _devices(facts: Facts, name: str, shortest: Mapping[str, float]) -> list[sna
                     level=place if has_levels else 1,
                     delay_s=delay,
                     delay_most_s=max(delay, device.delay_max_s),
+                    steered=device.steered_delay,
+                    unsteered=(own, max(own, device.delay_max_s)) if device.steered_delay else None,
                     usual_s=usual,
                     most_s=most,
                     is_measured=is_measured,

@@ -7,7 +7,7 @@ nothing and fences nobody; and fencing is never advised for the last healthy nod
 from __future__ import annotations
 
 from kvmha.policy import quorum
-from kvmha.policy.snapshot import GUEST, Snapshot
+from kvmha.policy.snapshot import Snapshot
 from kvmha.record import Record
 
 TYPE_CHECKING = False
@@ -36,6 +36,8 @@ class Trouble(Record):
     device_alive: bool = True
     lacks_quorum: bool = False
     """Quorum is taken away for whatever reason."""
+    without_storage: tuple[str, ...] = ()
+    """Nodes that lost the disks of their guests."""
 
     def joined(self, later: Trouble) -> Trouble:
         """Return both: what has happened before still holds."""
@@ -45,6 +47,7 @@ class Trouble(Record):
             unfenceable=tuple(dict.fromkeys((*self.unfenceable, *later.unfenceable))),
             device_alive=self.device_alive and later.device_alive,
             lacks_quorum=self.lacks_quorum or later.lacks_quorum,
+            without_storage=tuple(dict.fromkeys((*self.without_storage, *later.without_storage))),
         )
 
 
@@ -156,7 +159,7 @@ def shot_after(snapshot: Snapshot, by: tuple[str, ...], targets: tuple[str, ...]
         node = snapshot.node(name)
         if node is None or not node.fencing:
             return float("inf")
-        found.append(sum(device.delay_s + device.usual_s for device in _first_level(node)))
+        found.append(sum(device.delay_s + device.usual_s for device in first_level(node)))
     return max(found, default=0.0) + priority_delay(snapshot, by, targets)
 
 
@@ -178,61 +181,8 @@ def priority_of(snapshot: Snapshot, node: str) -> int:
     return sum(each.priority + (1 if each.priority and node in each.promoted else 0) for each in snapshot.on(node))
 
 
-class Choice(Record):
-    """Which node of a pair should survive a split, and by which delay that is had."""
-
-    node: str
-    reasons: tuple[str, ...]
-    delay_s: float
-    device: str = ""
-
-
-def favourite(snapshot: Snapshot) -> Choice | None:
-    """Return the node of a pair that should survive a split; None where no pair alone decides.
-
-    Data comes first: a replica that nobody else has up to date. Then health, then the guests' priorities, then how
-    many guests run there, then the name.
-    """
-    settings, _ = settings_of(snapshot)
-    if len(settings.voters) != 2 or settings.device is not None:
-        return None
-    nodes = [node for node in snapshot.members if node.is_online]
-    if len(nodes) != 2:
-        return None
-    ranks = {node.name: _rank(snapshot, node) for node in nodes}
-    best = min(ranks, key=lambda name: (tuple(-value for value in ranks[name]), name))
-    other = next(name for name in ranks if name != best)
-    words = ("disks that only it has up to date", "health", "the priority of its guests", "the number of its guests")
-    reasons = [
-        f"{word}: {mine} against {theirs}"
-        for word, mine, theirs in zip(words, ranks[best], ranks[other])
-        if mine != theirs
-    ]
-    node = snapshot.node(best)
-    devices = _first_level(node) if node is not None else ()
-    # The other one's shot has to be through before this one's begins.
-    rival = snapshot.node(other)
-    needed = sum(device.usual_s for device in _first_level(rival)) + NEARLY_S if rival is not None else NEARLY_S
-    return Choice(
-        node=best,
-        reasons=tuple(reasons) or ("nothing tells them apart but their names",),
-        delay_s=round(needed, 1),
-        device=devices[0].name if devices else "",
-    )
-
-
-def _rank(snapshot: Snapshot, node: Node) -> tuple[int, int, int, int]:
-    fresh = 0
-    for disk in {replica.disk for replica in snapshot.replicas}:
-        scores = snapshot.replica_scores(disk)
-        well = [name for name, score in scores.items() if score is not None and score >= UP_TO_DATE_SCORE]
-        fresh += well == [node.name]
-    health = int(node.is_usable) - sum(failure.node == node.name for failure in snapshot.failures)
-    guests = [each for each in snapshot.on(node.name) if each.kind == GUEST]
-    return fresh, health, priority_of(snapshot, node.name), len(guests)
-
-
-def _first_level(node: Node) -> tuple[Device, ...]:
+def first_level(node: Node) -> tuple[Device, ...]:
+    """Return the devices that are tried first for a node, in their turn."""
     least = min((device.level for device in node.fencing), default=1)
     level = tuple(device for device in node.fencing if device.level == least)
     # Without levels each device alone will do, and the fencer takes the first that can.
@@ -242,7 +192,7 @@ def _first_level(node: Node) -> tuple[Device, ...]:
 
 def _fencing(snapshot: Snapshot, name: str, acting: tuple[str, ...], trouble: Trouble) -> Fencing:
     node = snapshot.node(name)
-    devices = _first_level(node) if node is not None else ()
+    devices = first_level(node) if node is not None else ()
     delay = priority_delay(snapshot, acting, (name,))
     fails = name in trouble.unfenceable
     watchdog = node is not None and not devices and node.has_watchdog_fencing
@@ -319,7 +269,9 @@ def _fencing_warnings(snapshot: Snapshot, fencings: tuple[Fencing, ...]) -> Iter
             said = f"{why}: it counts as running all that it ran, and none of that is started elsewhere"
             yield Caution(code="not-fenced", severity=ERROR, subject=each.node, said=said)
         elif node is not None and node.fenced_at is None:
-            said = "its fencing was never seen to work; try it before it is needed (pcs stonith fence)"
+            brake = why_not_fence(snapshot, each.node, ())
+            advice = f"do not try it now: {brake}" if brake else "try it before it is needed (pcs stonith fence)"
+            said = f"its fencing was never seen to work; {advice}"
             yield Caution(code="fencing-unproven", severity=WARNING, subject=each.node, said=said)
         yield from _sick_devices(snapshot, each)
 
@@ -338,28 +290,33 @@ def _sick_devices(snapshot: Snapshot, fencing: Fencing) -> Iterable[Caution]:
 
 
 def _storm(snapshot: Snapshot, trouble: Trouble) -> Iterable[Caution]:
-    for name in (*trouble.cut, *trouble.dead):
-        reason = why_not_fence(snapshot, name, (*trouble.cut,))
-        if reason and name in trouble.cut:
-            yield Caution(code="shared-cause", severity=WARNING, subject=name, said=reason)
+    for suffering in (trouble.cut, trouble.without_storage):
+        for name in suffering:
+            reason = why_not_fence(snapshot, name, suffering, gone=trouble.dead)
+            if reason:
+                code = "shared-cause" if len(suffering) > 1 else "last-node"
+                yield Caution(code=code, severity=WARNING, subject=name, said=reason)
 
 
-def why_not_fence(snapshot: Snapshot, node: str, suffering: Iterable[str]) -> str | None:
+def why_not_fence(snapshot: Snapshot, node: str, suffering: Iterable[str], *, gone: Iterable[str] = ()) -> str | None:
     """Return why fencing a node should not be advised: it is the last healthy one, or others suffer the same.
 
-    ``suffering`` are the nodes that show the same trouble. A dead switch or storage is not mended by a reboot, and a
-    fencing then only takes away what still runs.
+    ``suffering`` are the nodes that show the same trouble, ``gone`` those that are lost anyway. A dead switch or
+    storage is not mended by a reboot, and a fencing then only takes away what still runs.
     """
-    names = set(suffering) | {node}
-    members = [each for each in snapshot.members if each.is_online]
+    names = sorted({*suffering, node})
+    members = [each for each in snapshot.members if each.is_online and each.name not in gone]
     healthy = [each.name for each in members if each.is_usable and each.name not in names]
     if len(names) > 1 and 2 * len(names) > len(members):
         return (
-            f"{len(names)} of {len(members)} nodes suffer the same: the cause is shared (a switch, a storage), and "
-            f"fencing {node} mends nothing"
+            f"{' and '.join(names)} suffer the same, {len(names)} of {len(members)} nodes: the cause is shared (a "
+            f"switch, a storage) and has to be found first; fencing {node} mends nothing, and stops what runs there"
         )
     if not healthy and any(each.name == node for each in members):
-        return f"{node} is the last node that can run anything: fencing it stops all guests"
+        return (
+            f"{node} is the last node that can run anything: fencing it stops all guests, and none of them has "
+            "another place; bring another node back first"
+        )
     return None
 
 

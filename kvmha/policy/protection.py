@@ -5,7 +5,7 @@ Invariant: what is not known is never said to be well.
 
 from __future__ import annotations
 
-from kvmha.policy import failover, placement, quorum, timeline
+from kvmha.policy import failover, placement, quorum, survivor, timeline
 from kvmha.policy.failover import Trouble
 from kvmha.policy.snapshot import FENCING, GUEST, Snapshot
 from kvmha.record import Record
@@ -164,17 +164,20 @@ def _disks(snapshot: Snapshot) -> Iterable[Point]:
 
 def _split(snapshot: Snapshot) -> Iterable[Point]:
     """Say of a pair which node a split would leave, and whether it is the one to keep."""
-    choice = failover.favourite(snapshot)
+    decided = survivor.decide(snapshot)
+    choice = decided.choice
     if choice is None:
         return
-    found = failover.outlook(snapshot, Trouble(cut=(choice.node,)))
     why = f"{choice.node} should survive a split ({choice.reasons[0]})"
-    if found.acting == (choice.node,) and "chance" not in found.race:
+    if decided.act == survivor.KEEP:
         yield Point(name="split", level=WELL, said=f"{why}, and will")
         return
-    wish = f"pcmk_delay_base={choice.delay_s:g}s on {choice.device}" if choice.device else "a fence device for it"
+    found = failover.outlook(snapshot, Trouble(cut=(choice.node,)))
     word = "it is left to chance" if "chance" in found.race else f"{' '.join(found.acting) or 'nobody'} will"
-    yield Point(name="split", level=REDUCED, said=f"{why}, and {word}; {wish} would see to it")
+    if found.acting == (choice.node,) and "chance" not in found.race:
+        word = "will by so little that both may go off"
+    wish = decided.said if decided.act == survivor.REFUSE else "kvmha survivor --apply sees to it"
+    yield Point(name="split", level=REDUCED, said=f"{why}, and {word}; {wish}")
 
 
 def _is_of(snapshot: Snapshot, name: str, disk: str) -> bool:

@@ -36,6 +36,10 @@ class Device(Record):
     delay_s: float = 0.0
     delay_most_s: float = 0.0
     """With chance; never less than delay_s."""
+    steered: str = ""
+    """The delay that was laid over the configured one for the node of a pair that is to survive, as it is written."""
+    unsteered: tuple[float, float] | None = None
+    """delay_s and delay_most_s as they would be without that; None where nothing was laid over them."""
     usual_s: float = 0.0
     """What one fencing takes by itself where all goes well, without delays."""
     most_s: float = 0.0

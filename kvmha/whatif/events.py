@@ -157,6 +157,8 @@ def trouble_of(phase: Sequence[Event], snapshot: Snapshot) -> Trouble:
             found = found.joined(Trouble(cut=first))
         elif event.word == FAIL_FENCING:
             found = found.joined(Trouble(unfenceable=first))
+        elif event.word == LOSE_STORAGE:
+            found = found.joined(Trouble(without_storage=first))
         elif event.word == LOSE_DEVICE:
             found = found.joined(Trouble(device_alive=False))
         elif event.word == LOSE_QUORUM:

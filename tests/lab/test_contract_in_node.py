@@ -21,6 +21,7 @@ NEEDED = (
     "tests/contract/test_constraints.py",
     "tests/contract/test_node_files.py",
     "tests/contract/test_whatif.py",
+    "tests/contract/test_survivor.py",
 )
 
 

@@ -114,19 +114,30 @@ class FenceDevice(Record):
     has_monitor: bool
     banned: tuple[str, ...]
     """Nodes that it may not run on."""
+    configured_delay: str = ""
+    """What the configuration says of pcmk_delay_base; ``params`` has what was laid over it, too."""
+    steered_delay: str = ""
+    """What was laid over it for the node of a pair that is to survive; empty where nothing was."""
 
     def delay_base_s(self, node: str) -> float:
         """Return the fixed delay before it fences a node; pcmk_delay_base may have one for each node."""
-        text = self.params.get("pcmk_delay_base", "")
-        if ":" in text:
-            pairs = dict(part.split(":", 1) for part in text.replace(";", " ").split() if ":" in part)
-            text = pairs.get(node, "")
-        return (milliseconds(text) or 0) / 1000.0
+        return _delay_s(self.params.get("pcmk_delay_base", ""), node)
+
+    def configured_delay_s(self, node: str) -> float:
+        """Return the fixed delay as it was configured."""
+        return _delay_s(self.configured_delay, node)
 
     @property
     def delay_max_s(self) -> float:
         """The largest delay, of which the part above the fixed one is left to chance."""
         return (milliseconds(self.params.get("pcmk_delay_max", "")) or 0) / 1000.0
+
+
+def _delay_s(text: str, node: str) -> float:
+    if ":" in text:
+        pairs = dict(part.split(":", 1) for part in text.replace(";", " ").split() if ":" in part)
+        text = pairs.get(node, "")
+    return (milliseconds(text) or 0) / 1000.0
 
 
 class GuestFacts(Record):
@@ -294,7 +305,7 @@ class Facts(Record):
 
 
 def _fence_device(cib: Cib, resource: Resource) -> FenceDevice:
-    params = resource.params
+    params = {**resource.params, **resource.steering}
     targets: tuple[str, ...] | None = None
     named = params.get("pcmk_host_list", "").replace(",", " ").replace(";", " ").split()
     mapped = [pair.partition(":")[0] for pair in params.get("pcmk_host_map", "").replace(";", " ").split()]
@@ -309,4 +320,6 @@ def _fence_device(cib: Cib, resource: Resource) -> FenceDevice:
         is_enabled=resource.meta.get("target-role", "Started") != "Stopped",
         has_monitor=any(op.name == "monitor" and milliseconds(op.interval) for op in resource.operations),
         banned=tuple(filter(None, banned)),
+        configured_delay=resource.params.get("pcmk_delay_base", ""),
+        steered_delay=resource.steering.get("pcmk_delay_base", ""),
     )

@@ -18,6 +18,7 @@ from kvmha.tools.cib.records import (
     Tag,
     Unread,
 )  # fmt: skip
+from kvmha.tools.cib.steering import STEERING
 from kvmha.tools.cib.words import role_of
 
 TYPE_CHECKING = False
@@ -179,6 +180,7 @@ class Reader:
                 operations += [self._operation(op) for op in self.children(each, ("op",))]
             elif each.tag not in BLOCKS:
                 container.update(_flat(each))
+        steering = [block for block in own["params"] if block.id.endswith(STEERING)]
         meta = _unconditional(own["meta"])
         if element.tag == "master":
             meta["promotable"] = "true"
@@ -186,7 +188,7 @@ class Reader:
             id=name,
             kind=kind,
             agent=":".join(filter(None, (element.get("class"), element.get("provider"), element.get("type")))),
-            params=_unconditional(own["params"]),
+            params=_unconditional([block for block in own["params"] if block not in steering]),
             meta=meta,
             utilization=_unconditional(own["utilization"]),
             operations=tuple(operations),
@@ -196,6 +198,7 @@ class Reader:
             description=element.get("description", ""),
             conditional=tuple((word, block) for word, blocks in own.items() for block in blocks if block.rule),
             container=container,
+            steering=_unconditional(steering),
         )
 
     def _operation(self, element: Element) -> Operation:

@@ -86,6 +86,8 @@ class Resource(Record):
     conditional: tuple[tuple[str, OptionSet], ...]
     container: Mapping[str, str]
     """Of a bundle: its attributes as container.image, network.ip-range-start and so on."""
+    steering: Mapping[str, str] = {}
+    """What ``kvmha.tools.cib.steering`` has laid over the parameters, which are without it."""
 
     @property
     def is_fence_device(self) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from kvmha.policy import failover, quorum
 from kvmha.policy.failover import Trouble, outlook
-from kvmha.policy.snapshot import GUEST, Device, Failure, Node, Replica, Resource, Snapshot
+from kvmha.policy.snapshot import GUEST, Device, Node, Resource, Snapshot
 
 
 def node(name: str, *, delay: float = 0.0, devices: bool = True, **more) -> Node:
@@ -110,31 +110,35 @@ def test_priority_fencing_delay_favours_the_node_with_the_guests_that_count():
     assert outlook(pair, Trouble(dead=("n1",))).fencings[0].usual_s == 1.0
 
 
-def test_the_favourite_of_a_pair_has_the_data_first_then_health_then_priorities():
-    guests = (guest("a", "n1", priority=10), guest("b", "n2", priority=1))
-    pair = cluster(node("n1"), node("n2"), resources=guests)
-    assert failover.favourite(pair).node == "n1"
-    ill = pair.replace(failures=(Failure(resource="a", node="n1", operation="monitor", rc=1),))
-    assert failover.favourite(ill).node == "n2"
-    replicas = tuple(
-        Replica(disk="r1", resource="d", node=name, score=score) for name, score in (("n1", 10000), ("n2", None))
-    )
-    choice = failover.favourite(ill.replace(replicas=replicas))
-    assert (choice.node, choice.device) == ("n1", "fence-n1")
-    assert choice.reasons[0] == "disks that only it has up to date: 1 against 0"
-    assert choice.delay_s == 2.0
-
-
-def test_there_is_no_favourite_where_three_votes_decide():
-    assert failover.favourite(TRIPLE) is None
-    assert failover.favourite(cluster(node("n1"), node("n2"), device=quorum.Device(votes=1))) is None
-
-
 def test_fencing_is_not_advised_for_a_shared_cause_or_the_last_healthy_node():
-    assert "the cause is shared" in failover.why_not_fence(TRIPLE, "n1", ("n1", "n2"))
+    shared = failover.why_not_fence(TRIPLE, "n1", ("n1", "n2"))
+    assert shared.startswith("n1 and n2 suffer the same, 2 of 3 nodes: the cause is shared")
     assert failover.why_not_fence(TRIPLE, "n1", ("n1",)) is None
     rest = cluster(node("n1"), node("n2", is_standby=True), node("n3", is_online=False))
     assert "last node that can run anything" in failover.why_not_fence(rest, "n1", ())
+
+
+def test_who_is_lost_at_the_same_time_is_no_other_place_for_guests():
+    assert failover.why_not_fence(TRIPLE, "n1", (), gone=("n2",)) is None
+    assert "last node that can run anything" in failover.why_not_fence(TRIPLE, "n1", (), gone=("n2", "n3"))
+
+
+@pytest.mark.parametrize("trouble", [Trouble(cut=("n1", "n2")), Trouble(without_storage=("n1", "n2"))])
+def test_a_cause_that_nodes_share_is_said_of_each_of_them(trouble):
+    found = [caution for caution in outlook(TRIPLE, trouble).warnings if caution.code == "shared-cause"]
+    assert [caution.subject for caution in found] == ["n1", "n2"]
+
+
+def test_one_node_that_loses_its_storage_is_no_storm():
+    assert codes(outlook(TRIPLE, Trouble(without_storage=("n1",)))) == set()
+
+
+def test_the_fencing_of_the_last_healthy_node_is_not_to_be_tried():
+    rest = cluster(node("n1"), node("n2", is_standby=True), node("n3", is_standby=True))
+    (said,) = [c.said for c in outlook(rest, Trouble(dead=("n1",))).warnings if c.code == "fencing-unproven"]
+    assert "do not try it now: n1 is the last node that can run anything" in said
+    (said,) = [c.said for c in outlook(TRIPLE, Trouble(dead=("n1",))).warnings if c.code == "fencing-unproven"]
+    assert "try it before it is needed" in said
 
 
 def test_no_corosync_conf_is_said_where_votes_are_assumed():
