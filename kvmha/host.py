@@ -336,6 +336,10 @@ class Host:
         finally:
             posix.close(fd)
 
+    def size(self, path: str) -> int:
+        """Return a file's size in bytes. Raises OSError."""
+        return posix.stat(path).st_size
+
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """Replace a file as a whole and durably, its folder made if need be: readers see the old text or the new."""
         import os

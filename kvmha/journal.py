@@ -30,6 +30,12 @@ KEPT_LARGE = 100
 
 LARGE = 200_000
 
+ROOM = 64 * 1024 * 1024
+"""How many bytes the large ones may take together."""
+
+MOST = ROOM // 2
+"""What is larger than that is not written: a cluster of tens of thousands of guests."""
+
 
 def record(
     host: Host,
@@ -66,6 +72,9 @@ def record(
         "inputs": written(dict(inputs)),
     }
     text = json.dumps(values)
+    if len(text) > MOST:
+        _complain(f"decision not written, it has {len(text)} bytes: {kind} {subject}: {said}")
+        return ""
     # Never in a loop over something that hangs: a journal on a full or dead disk is no reason to wait.
     try:
         name = _name(host, at, text)
@@ -107,9 +116,14 @@ def _prune(host: Host, *, is_large: bool) -> None:
         host.remove(f"{FOLDER}/{name}")
     if not is_large:
         return
-    large = [name for name in names if len(host.read_bytes(f"{FOLDER}/{name}", LARGE + 1)) > LARGE]
-    for name in large[:-KEPT_LARGE]:
-        host.remove(f"{FOLDER}/{name}")
+    kept, left = 0, ROOM
+    for name in reversed(names[-KEPT:]):
+        size = host.size(f"{FOLDER}/{name}")
+        if size <= LARGE:
+            continue
+        kept, left = kept + 1, left - size
+        if kept > KEPT_LARGE or left < 0:
+            host.remove(f"{FOLDER}/{name}")
 
 
 def names(host: Host) -> list[str]:
@@ -125,7 +139,7 @@ def read(host: Host, name: str) -> Entry:
         raise UserError(f'{lacks} "{name}" on this node; kvmha decisions lists them')
     path = f"{FOLDER}/{name if name in fit else fit[0]}{SUFFIX}"
     try:
-        found = json.loads(host.read(path))
+        found = json.loads(host.read_bytes(path, ROOM))
         if not isinstance(found, dict):
             raise Unreadable("it is no decision")
         return decisions.entry_of(found)

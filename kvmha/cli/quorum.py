@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from kvmha import journal
 from kvmha.cli.cluster_source import text_of
 from kvmha.cluster.facts.reading import ring_of
 from kvmha.errors import UserError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kvmha.host import Host
-    from kvmha.policy.quorum import Judgement, Settings
+    from kvmha.policy.quorum import Judgement, Settings, Verdict
 
 NO_QUORUM = 1
 """The exit code where no part has quorum, or corosync does not start with such a file."""
@@ -53,12 +54,18 @@ def run(args: argparse.Namespace, host: Host) -> int:
     settings = _settings(args, host)
     parts = [_members(text, settings) for text in args.partition] or [_now(args, host, settings)]
     _check(parts)
-    found = quorum.judge(settings, parts, device_alive=args.qdevice_alive == "yes", is_cold=args.cold)
+    asked = {"settings": settings, "parts": parts, "device_alive": args.qdevice_alive == "yes", "is_cold": args.cold}
+    found = quorum.judge(**asked)
     if args.json:
         print(json.dumps(plain(found), indent=2))
     else:
         for line in lines(found):
             print(line)
+    journal.record(
+        host, "quorum", asked, found,
+        subject=f"quorum of {' | '.join(','.join(part) for part in parts)}",
+        said=found.rules.refusal or "; ".join(_headline(verdict) for verdict in found.parts),
+    )  # fmt: skip
     goes_on = any(verdict.part.is_quorate for verdict in found.parts) and not found.rules.refusal
     return 0 if goes_on else NO_QUORUM
 
@@ -105,13 +112,17 @@ def _now(args: argparse.Namespace, host: Host, settings: Settings) -> list[str]:
     return [node.name for node in status.nodes if node.is_online and node.name in known]
 
 
+def _headline(verdict: Verdict) -> str:
+    state = "quorate, may fence" if verdict.may_fence else "no quorum"
+    return f"{' '.join(verdict.part.members) or 'nobody'}: {state}"
+
+
 def lines(found: Judgement) -> Iterator[str]:
     """Yield it for people."""
     for said in found.warnings:
         yield f"!! {said}"
     for verdict in found.parts:
-        state = "quorate, may fence" if verdict.may_fence else "no quorum"
-        yield f"{' '.join(verdict.part.members) or 'nobody'}: {state}"
+        yield _headline(verdict)
         for said in verdict.said:
             yield f"    {said}"
         if verdict.may_fence and len(verdict.part.members) > 1:

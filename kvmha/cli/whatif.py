@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import tempfile
 
+from kvmha import journal
 from kvmha.cli import cluster_source
 from kvmha.errors import UserError
 from kvmha.policy import timing
+from kvmha.policy.failover import ERROR
+from kvmha.policy.whatif import STAYS
 from kvmha.record import plain
 from kvmha.whatif import events, picture, words
 from kvmha.whatif.asking import Asking
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kvmha.host import Host
+    from kvmha.policy.whatif import Answer
 
 ALARMING = 1
 """The exit code where the plan would not work in reality, or a guest would not come back."""
@@ -61,4 +65,17 @@ def run(args: argparse.Namespace, host: Host) -> int:
     else:
         for line in words.lines(answer):
             print(line)
+    _record(host, args.events, asking, answer)
     return ALARMING if answer.is_alarming else 0
+
+
+def _record(host: Host, asked: list[str], asking: Asking, answer: Answer) -> None:
+    """Write it down, with what the scheduler said, so that it can be judged again without it."""
+    alarms = [caution for phase in answer.phases for caution in phase.cautions if caution.severity == ERROR]
+    struck = {fate.name for phase in answer.phases for fate in phase.fates if fate.how != STAYS}
+    journal.record(
+        host, "whatif", {"asked": tuple(asking.asked), "bandwidth": asking.bandwidth}, answer.phases,
+        subject=f"what if {' '.join(asked)}",
+        said=f"{alarms[0].subject}: {alarms[0].said}" if alarms else f"{len(struck)} do not stay, and all come back",
+        guests=sorted(struck),
+    )  # fmt: skip

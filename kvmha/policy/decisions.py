@@ -81,6 +81,22 @@ KINDS = (
         function="judge",
         rules=("refusal", "device", "two-node", "wait-for-all", "votes", "tie-breaker", "last-man-standing"),
     ),
+    Kind(
+        name="whatif",
+        module="kvmha.policy.whatif",
+        function="judge",
+        rules=(
+            "outlook",
+            "timeline",
+            "held",
+            "not-recovered",
+            "limit",
+            *PLACES,
+            "disk-stale",
+            "no-margin",
+            "n-plus-one",
+        ),
+    ),
     Kind(name="start", module="kvmha.policy.start", function="why_not", rules=("beside", "disk", "memory")),
 )
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from kvmha.policy import failover, timeline
+from kvmha.policy import failover, whatif
 from kvmha.policy.failover import ERROR, NOTE, WARNING, Caution, Trouble
 from kvmha.policy.plan import Planned, Round
 from kvmha.policy.snapshot import GUEST, REPLICA
-from kvmha.policy.timeline import When, every
+from kvmha.policy.whatif import Answer, Asked
 from kvmha.tools import cib as cib_reader
 from kvmha.tools import crm_simulate
 from kvmha.tools.cib import faults
-from kvmha.whatif import answer, events
-from kvmha.whatif.answer import Answer, Phase
+from kvmha.whatif import events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from kvmha.host import Host
     from kvmha.policy.failover import Outlook
     from kvmha.policy.snapshot import Snapshot
+    from kvmha.policy.whatif import Phase
     from kvmha.whatif.events import Event
 
 ROUNDS = 6
@@ -43,6 +43,8 @@ class Asking:
         self.scheduler_s = 0.0
         self.status = ""
         self.planned: Snapshot | None = None
+        self.asked: list[Asked] = []
+        """All that was asked of the scheduler, and what it said."""
 
     def ask(self, words: Sequence[str]) -> Answer:
         """Return what becomes of the events. Raises UserError, CommandError."""
@@ -73,25 +75,18 @@ class Asking:
         root = cib_reader.tree(self.text)
         inject = self._apply(root, phase, snapshot, look)
         rounds = self._rounds(cib_reader.text_of(root), inject, look) if look.standing else ()
-        planned = self.planned = self.read(self.text, self.status) if rounds else snapshot
-        loses = bool(set(look.lost) - {node.name for node in snapshot.nodes if not node.is_online})
-        begins = timeline.decided(timeline.lost_after(snapshot) if loses else every(0.0))
-        moments, over = timeline.schedule(snapshot, look, rounds, begins, bandwidth=self.bandwidth)
-        if loses:
-            moments = (*_losses(snapshot, look), *moments)
-        after = {each.name: each.nodes for each in planned.resources}
-        fates = answer.fates(snapshot, after, look, moments, rounds)
-        said = [*known, *_of_links(phase, snapshot), *answer.cautions(snapshot, planned, look, fates)]
-        if all(event.word in (events.ADD_GUEST, events.MIGRATE) for event in phase):
-            said += answer.unwelcome(snapshot, planned)
-        return Phase(
+        self.planned = self.read(self.text, self.status) if rounds else snapshot
+        asked = Asked(
             events=tuple(event.said for event in phase),
-            outlook=look,
-            moments=moments,
-            fates=fates,
-            cautions=tuple(said),
-            over=over if rounds else When(),
+            trouble=trouble,
+            before=snapshot,
+            planned=self.planned,
+            rounds=rounds,
+            is_voluntary=all(event.word in (events.ADD_GUEST, events.MIGRATE) for event in phase),
+            known=(*known, *_of_links(phase, snapshot)),
         )
+        self.asked.append(asked)
+        return whatif.phase(asked, look, bandwidth=self.bandwidth)
 
     def _apply(self, root: Element, phase: Sequence[Event], snapshot: Snapshot, look: Outlook) -> tuple[str, ...]:
         """Write events into the CIB; return the options of crm_simulate for those that cannot be written."""
@@ -201,15 +196,6 @@ def _add_guest(root: Element, event: Event, snapshot: Snapshot) -> None:
 
 def _counted() -> Sequence[str]:
     return ("", *(f"-{number}" for number in range(2, 1000)))
-
-
-def _losses(snapshot: Snapshot, look: Outlook) -> tuple[timeline.Moment, ...]:
-    when = timeline.lost_after(snapshot)
-    by = " ".join(look.standing)
-    return tuple(
-        timeline.Moment(what="lost", subject=name, begins=when, ends=when, said=f"{by} no longer see it")
-        for name in look.lost
-    )
 
 
 def _of_links(phase: Sequence[Event], snapshot: Snapshot) -> list[Caution]:

@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kvmha.policy.timeline import Moment
-    from kvmha.whatif.answer import Answer, Phase
+    from kvmha.policy.whatif import Answer, Phase
 
 ROW, LEFT, WIDTH, TOP = 22, 260, 620, 46
 COLOURS = {"lost": "#b03030", "fence": "#c06010", "start": "#2f7d32", "stop": "#707070", "move away": "#2060a0"}

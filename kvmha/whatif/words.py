@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from kvmha.policy.failover import ERROR
-from kvmha.whatif.answer import DOWN, HELD, STAYS, STOPS
+from kvmha.policy.whatif import DOWN, HELD, STAYS, STOPS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kvmha.policy.timeline import Moment, When
-    from kvmha.whatif.answer import Answer, Fate, Phase
+    from kvmha.policy.whatif import Answer, Fate, Phase
 
 MARKS = {ERROR: "!!", "warning": "! ", "note": "- "}
 

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from kvmha import journal
 from kvmha.cli.main import main
 from kvmha.cluster import description, render
 from kvmha.gather.cluster import snapshot_of
@@ -176,3 +177,15 @@ def test_the_status_fits_into_80_columns(files, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     main(["status", "--cib", files[0], "--corosync-conf", files[1]], HOST)
     assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 80
+
+
+def test_an_answer_is_written_down_with_what_the_scheduler_said_and_judged_again(
+    files, ask, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(journal, "FOLDER", str(tmp_path / "decisions"))
+    ask("kill n1 then kill n2")
+    (entry,) = journal.entries(HOST)
+    assert (entry.kind, entry.subject) == ("whatif", "what if kill n1 then kill n2")
+    assert "web1" in entry.guests
+    assert main(["replay", entry.id], HOST) == 0
+    assert "today's code gives the same answer" in capsys.readouterr().out

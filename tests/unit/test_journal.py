@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from kvmha import journal
 from kvmha.cli import main
 from kvmha.errors import UserError
-from kvmha.policy import decisions, placement, start
+from kvmha.policy import decisions, failover, placement, start, timing, whatif
 from kvmha.policy.placement import admission
+from kvmha.policy.plan import FENCE, Action, Planned, Round
+from kvmha.policy.snapshot import GUEST, Device, Node, Resource, Snapshot
 from tests.fakes import FakeHost
 from tests.unit.policy.placement import clusters
 
@@ -181,6 +183,64 @@ def test_a_refused_start_is_made_again():
     assert len(found) == 2
     entry = journal.read(host, journal.record(host, "start", seen, found, subject="start web1", said=found[0]))
     assert decisions.again(entry).is_same
+
+
+def what_if(**changes) -> whatif.Asked:
+    """Return the question what becomes of a guest when the node n1 of three dies, and what the scheduler said."""
+    fencing = (Device(name="fence", agent="fence_x", usual_s=1.0, most_s=60.0),)
+    before = Snapshot(
+        nodes=tuple(Node(name=f"n{at}", fencing=fencing, memory_mib=8192, attributes={"a": "b"}) for at in (1, 2, 3)),
+        resources=(Resource(name="web1", agent="a", kind=GUEST, nodes=("n1",), memory_mib=1024, limit_s=30.0),),
+        totem=timing.totem(3),
+    )  # fmt: skip
+    planned = before.replace(resources=(before.resources[0].replace(nodes=("n2",)),))
+    actions = (
+        Action(id=1, operation=FENCE, node="n1"),
+        Action(id=2, operation="start", resource="web1", node="n2", after=(1,)),
+    )
+    moves = (Planned(action="move", subject="web1", source="n1", target="n2"),)
+    made = {
+        "events": ("kill n1",), "trouble": failover.Trouble(dead=("n1",)), "before": before, "planned": planned,
+        "rounds": (Round(changes=moves, actions=actions),),
+    }  # fmt: skip
+    return whatif.Asked(**{**made, **changes})
+
+
+def test_an_answer_to_a_what_if_is_made_again_without_the_scheduler():
+    host = JournalHost()
+    inputs = {"asked": (what_if(),), "bandwidth": 100.0}
+    answer = whatif.judge(**inputs)
+    (fate,) = answer[0].fates
+    assert (fate.how, fate.after) == (whatif.STARTS, ("n2",))
+    entry = journal.read(host, journal.record(host, "whatif", inputs, answer, subject="what if kill n1", said=""))
+    assert decisions.again(entry).is_same
+    assert decisions.read_back(entry.inputs["asked"]) == inputs["asked"]
+
+
+def test_where_todays_code_answers_another_way_the_place_is_shown():
+    host = JournalHost()
+    inputs = {"asked": (what_if(),), "bandwidth": 100.0}
+    other = whatif.judge((what_if(trouble=failover.Trouble(dead=("n1",), unfenceable=("n1",))),), bandwidth=100.0)
+    entry = journal.read(host, journal.record(host, "whatif", inputs, other, subject="what if kill n1", said=""))
+    found = decisions.again(entry).differences
+    assert "answer[0].fates[0].how: was 'held', is 'starts'" in found
+
+
+def test_the_large_ones_have_so_much_room_together(monkeypatch):
+    monkeypatch.setattr(journal, "LARGE", 100)
+    host = JournalHost()
+    size = host.size(f"{journal.FOLDER}/{admitted(host)}.json")
+    monkeypatch.setattr(journal, "ROOM", size * 5 // 2)
+    made = [admitted(host) for _ in range(4)]
+    assert journal.names(host) == made[2:]
+
+
+def test_what_is_too_large_to_be_read_back_is_not_written(monkeypatch, mocker):
+    monkeypatch.setattr(journal, "MOST", 100)
+    logged = mocker.patch("syslog.syslog")
+    host = JournalHost()
+    assert (admitted(host), journal.names(host)) == ("", [])
+    assert "decision not written, it has" in logged.call_args.args[1]
 
 
 @settings(max_examples=60, deadline=None)

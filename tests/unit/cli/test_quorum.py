@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from kvmha import journal
 from kvmha.cli.main import main
 from kvmha.host import Host
 
@@ -42,6 +43,16 @@ def test_the_parts_of_a_split_are_told_as_text_and_as_json(conf, capsys):
     assert main([*words, "--json"], Host()) == 0
     parts = json.loads(capsys.readouterr().out)["parts"]
     assert [(part["part"]["members"], part["may_fence"]) for part in parts] == [(["n1", "n2"], True), (["n3"], False)]
+
+
+def test_the_answer_is_written_down_and_made_again(conf, capsys):
+    device = "  device {\n    model: net\n    votes: 1\n    net {\n      algorithm: ffsplit\n    }\n  }\n"
+    main(["quorum", "--corosync-conf", conf(2, device), "--partition", "n1", "--qdevice-alive", "no"], Host())
+    (entry,) = journal.entries(Host())
+    assert (entry.kind, entry.subject, entry.said) == ("quorum", "quorum of n1", "n1: no quorum")
+    capsys.readouterr()
+    assert main(["replay", entry.id], Host()) == 0
+    assert capsys.readouterr().out.endswith("today's code gives the same answer\n")
 
 
 def test_no_quorum_anywhere_is_exit_code_1(conf):

@@ -1,8 +1,11 @@
-"""An answer to a what-if: who goes on, what happens when, what becomes of each guest, and what to be careful of."""
+"""An answer to a what-if: who goes on, what happens when, what becomes of each guest, and what to be careful of.
+
+Invariant: what the scheduler planned is taken as it is; where it would not work in reality, that is said beside it.
+"""
 
 from __future__ import annotations
 
-from kvmha.policy import placement
+from kvmha.policy import failover, placement, timeline
 from kvmha.policy.failover import ERROR, NOTE, UP_TO_DATE_SCORE, WARNING, Caution
 from kvmha.policy.placement import admission
 from kvmha.policy.snapshot import GUEST, Snapshot
@@ -13,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from kvmha.policy.failover import Outlook
+    from kvmha.policy.failover import Outlook, Trouble
     from kvmha.policy.plan import Planned, Round
 
 STAYS, MOVES, STARTS, STOPS, DOWN, HELD = "stays", "moves live", "starts", "stops", "stays down", "held"
@@ -34,6 +37,21 @@ class Fate(Record):
     """When it answers, where a description says how long it boots."""
     limit_s: float | None = None
     said: str = ""
+
+
+class Asked(Record):
+    """One set of events, and what Pacemaker's scheduler made of them: all that an answer is made from."""
+
+    events: tuple[str, ...]
+    trouble: Trouble
+    before: Snapshot
+    planned: Snapshot
+    """The cluster at the end of the plan."""
+    rounds: tuple[Round, ...]
+    is_voluntary: bool = False
+    """They are nothing that happens to a cluster, but what somebody wants to do: a guest more, or a move."""
+    known: tuple[Caution, ...] = ()
+    """What was to be said before anything was asked."""
 
 
 class Phase(Record):
@@ -61,6 +79,42 @@ class Answer(Record):
     def is_alarming(self) -> bool:
         """Whether anything of the severity error was found."""
         return any(caution.severity == ERROR for phase in self.phases for caution in phase.cautions)
+
+
+def judge(asked: tuple[Asked, ...], *, bandwidth: float) -> tuple[Phase, ...]:
+    """Return what happens after each set of events; ``bandwidth`` is what a move has, in MiB/s."""
+    return tuple(phase(each, failover.outlook(each.before, each.trouble), bandwidth=bandwidth) for each in asked)
+
+
+def phase(asked: Asked, look: Outlook, *, bandwidth: float) -> Phase:
+    """Return what happens after one set of events; ``look`` is the outlook after its trouble."""
+    before, planned, rounds = asked.before, asked.planned, asked.rounds
+    is_loss = bool(set(look.lost) - {node.name for node in before.nodes if not node.is_online})
+    begins = timeline.decided(timeline.lost_after(before) if is_loss else every(0.0))
+    moments, over = timeline.schedule(before, look, rounds, begins, bandwidth=bandwidth)
+    if is_loss:
+        moments = (*_losses(before, look), *moments)
+    after = {each.name: each.nodes for each in planned.resources}
+    found = fates(before, after, look, moments, rounds)
+    said = [*asked.known, *cautions(before, planned, look, found)]
+    if asked.is_voluntary:
+        said += unwelcome(before, planned)
+    return Phase(
+        events=asked.events,
+        outlook=look,
+        moments=moments,
+        fates=found,
+        cautions=tuple(said),
+        over=over if rounds else When(),
+    )
+
+
+def _losses(before: Snapshot, look: Outlook) -> tuple[Moment, ...]:
+    when = timeline.lost_after(before)
+    by = " ".join(look.standing)
+    return tuple(
+        Moment(what="lost", subject=name, begins=when, ends=when, said=f"{by} no longer see it") for name in look.lost
+    )
 
 
 def fates(
