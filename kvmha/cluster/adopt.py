@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import json
 
-from kvmha.cluster import adopt_evidence, adopt_plan
+from kvmha.cluster import adopt_evidence, adopt_parameters, adopt_plan
 from kvmha.host import CommandError
 from kvmha.record import Record, plain
 from kvmha.tools import cib, crm_resource, crm_simulate
-from kvmha.tools.cib import history
+from kvmha.tools.cib import history, state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,7 +127,19 @@ class Adoption:
         if failed:
             said = "crm_resource --cleanup clears that once its cause is gone"
             raise AdoptError(f"{', '.join(failed)} failed; {said}; nothing was changed")
+        self._refuse_parted()
         self._runs = {(run.guest, run.node): run for run in self._look_at_runs()}
+
+    def _refuse_parted(self) -> None:
+        """Refuse replicas that are not in step: the new agent would take their scores away."""
+        replicas = [swap for swap in self._plan.swaps if swap.is_replica and self._plan.direction == adopt_plan.FORTH]
+        attributes = state.transient(cib.tree(cib.live(self._host))) if replicas else {}
+        for swap in replicas:
+            best = (adopt_parameters.scores_of(swap.new_params) or (adopt_parameters.BEST_SCORE,))[-1]
+            nodes = sorted({node for node, _role in self._places[swap.resource].nodes})
+            why = adopt_evidence.why_not_in_step(swap.resource, best, nodes, attributes)
+            if why:
+                raise AdoptError(f"{swap.resource}: {why}; kvmha drbd status tells more; nothing was changed")
 
     def _look_at_runs(self) -> tuple[Run, ...]:
         guests = {swap.resource: {**swap.new_params, **swap.old_params} for swap in self._plan.swaps if swap.is_guest}
@@ -148,7 +160,9 @@ class Adoption:
             crm_resource.refresh(self._host, name, timeout=REFRESHED)
         online = {node.name for node in adopt_evidence.look(self._host).nodes if node.is_online and not node.is_guest}
         until = self._host.now() + PROBED
-        lacking = {(node, name) for node in online for name in self._names}
+        wanted = cib.read(cib.live(self._host))
+        away = {name: adopt_evidence.unasked(wanted, name, online) for name in self._names}
+        lacking = {(node, name) for name in self._names for node in online - away[name]}
         while lacking:
             found = history.executed(cib.tree(cib.live(self._host)))
             asked = {(each.node, each.resource.partition(":")[0]): each for each in found if each.rc != history.PENDING}

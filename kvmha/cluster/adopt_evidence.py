@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from kvmha.host import Host
+    from kvmha.tools.cib import Cib
     from kvmha.tools.crm_mon import ClusterStatus
 
 ANSWER_LIMIT = 5.0
@@ -77,6 +78,42 @@ def standings(status: ClusterStatus, resources: Iterable[str]) -> dict[str, Stan
             pending=next((each.pending for each in copies if each.pending), ""),
         )
     return found
+
+
+def why_not_in_step(
+    resource: str, best: int, nodes: Iterable[str], attributes: Mapping[str, Mapping[str, str]]
+) -> str | None:
+    """Return why the sides of a DRBD resource are not in step, by the promotion scores that the shell agent gave.
+
+    Of two sides that are not, ours promotes none before they have met: it would be demoted under a running guest. The
+    shell agent gives its best score to a side that knows all disks to be up to date; alone, only to a promoted one.
+    ``attributes`` are the transient ones of each node.
+    """
+    there = tuple(nodes)
+    if len(there) < 2:
+        return f"it runs on {' '.join(there) or 'no node'} and on no second one, so that its data cannot be in step"
+    for node in there:
+        score = attributes.get(node, {}).get(SHELL_SCORE.format(resource=resource), "")
+        if not score.lstrip("-").isdigit() or int(score) < best:
+            return f"on {node} its promotion score is {score or 'not set'} and not {best}: its data may not be in step"
+    return None
+
+
+SHELL_SCORE = "master-{resource}"
+"""The node attribute in which crm_master keeps a score, with Pacemaker 2.1 and 3.0."""
+
+
+def unasked(wanted: Cib, resource: str, nodes: Iterable[str]) -> set[str]:
+    """Return the nodes on which the cluster never looks for a resource (resource-discovery, Pacemaker Explained)."""
+    names = {resource}
+    found = wanted.resource(resource)
+    while found is not None and found.parent:
+        names.add(found.parent)
+        found = wanted.resource(found.parent)
+    about = [each for each in wanted.locations if each.resource in names and each.node]
+    never = {each.node for each in about if each.discovery == "never"}
+    only = {each.node for each in about if each.discovery == "exclusive"}
+    return never | (set(nodes) - only if only else set())
 
 
 def look(host: Host) -> ClusterStatus:

@@ -64,12 +64,19 @@ class _Words:
         )
 
 
-def forth(agent: str, params: Mapping[str, str], known: frozenset[str], *, is_cloned: bool = False) -> Translation:
-    """Return the parameters of a shell agent for ours; ``known`` are the names that our agent has."""
+def forth(
+    agent: str, params: Mapping[str, str], known: frozenset[str], *, clone: Mapping[str, str] | None = None
+) -> Translation:
+    """Return the parameters of a shell agent for ours; ``known`` are the names that our agent has.
+
+    ``clone`` are the meta attributes of the clone around it, None for none.
+    """
     words = _Words(params)
     FORTH[agent](words)
-    if agent == "ocf:heartbeat:IPaddr2" and is_cloned:
+    if agent == "ocf:heartbeat:IPaddr2" and clone is not None:
         words.refusals.append("it is a clone, one address on several nodes at a time, which FloatingIP never is")
+    if agent == "ocf:linbit:drbd":
+        _around_replica(words, clone or {})
     for name in sorted(words.params.keys() - known):
         words.drop(name, "the agent has no such parameter")
     return words.done()
@@ -173,8 +180,29 @@ def prefix_length(mask: str) -> int | None:
 
 
 def _replica(words: _Words) -> None:
+    wait = words.params.get("wfc_timeout", "")
+    if wait and not (wait.isascii() and wait.isdigit()):
+        words.put("wfc_timeout", "0", f"instead of {wait}, with which the shell agent does not wait")
+    elif wait and int(wait) > LONGEST_WAIT_S:
+        words.put("wfc_timeout", str(LONGEST_WAIT_S), f"instead of {wait}, the most that the agent takes")
+    if "adjust_master_score" in words.params and scores_of(words.params) is None:
+        words.drop("adjust_master_score", "it is not four figures that rise, and the shell agent goes by its own, too")
     for name, why in REPLICA_GONE.items():
         words.drop(name, why)
+
+
+LONGEST_WAIT_S = 600
+
+BEST_SCORE = 10_000
+
+
+def scores_of(params: Mapping[str, str]) -> tuple[int, ...] | None:
+    """Return a replica's four promotion scores, the last for one in step with its peers; None for wrong ones."""
+    words = params.get("adjust_master_score", f"0 10 1000 {BEST_SCORE}").split()
+    if len(words) != 4 or not all(word.isascii() and word.isdigit() for word in words):
+        return None
+    found = tuple(int(word) for word in words)
+    return found if list(found) == sorted(found) else None
 
 
 REPLICA_GONE = {
@@ -186,6 +214,15 @@ REPLICA_GONE = {
     "unfence_extra_args": "the handler takes what it needs from DRBD",
     "connect_only_after_promote": "the agent does not connect by itself",
 }
+
+
+def _around_replica(words: _Words, clone: Mapping[str, str]) -> None:
+    if clone.get("promotable", "").lower() not in TRUE:
+        words.refusals.append("it is in no promotable clone, without which the shell agent is never promoted either")
+    most = clone.get("promoted-max") or clone.get("master-max") or "1"
+    if most != "1":
+        said = "both sides stay promoted at all times; docs/drbd-primary.md has the set for guests that does without"
+        words.notes.append(f"promoted-max={most}: {said}")
 
 
 def _guest_back(words: _Words) -> None:

@@ -45,6 +45,11 @@ class Swap(Record):
         """Whether it is a guest, which has a QEMU process to keep."""
         return self.new_agent.endswith(f":{adopt_parameters.GUEST}")
 
+    @property
+    def is_replica(self) -> bool:
+        """Whether it is a replica that the shell agent has, and whose data have to be in step."""
+        return self.new_agent.endswith(f":{adopt_parameters.REPLICA}") and not self.is_done
+
 
 class Plan(Record):
     """All that an adoption will change; ``direction`` is forth or back."""
@@ -143,9 +148,11 @@ def _translate(
     originals: Mapping[str, tuple[str, Mapping[str, str]]],
 ) -> adopt_parameters.Translation:  # fmt: skip
     if direction == FORTH:
-        parent = wanted.resource(resource.parent) if resource.parent else None
-        is_cloned = parent is not None and (parent.kind == "clone" or bool(parent.parent))
-        return adopt_parameters.forth(resource.agent, resource.params, names, is_cloned=is_cloned)
+        around = wanted.resource(resource.parent) if resource.parent else None
+        while around is not None and around.kind != "clone":
+            around = wanted.resource(around.parent) if around.parent else None
+        clone = None if around is None else around.meta
+        return adopt_parameters.forth(resource.agent, resource.params, names, clone=clone)
     agent, params = originals.get(resource.id, ("", {}))
     if agent != adopt_parameters.OURS[resource.agent]:
         return adopt_parameters.back(resource.agent, resource.params, names)

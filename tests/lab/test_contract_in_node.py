@@ -22,6 +22,7 @@ NEEDED = (
     "tests/contract/test_node_files.py",
     "tests/contract/test_whatif.py",
     "tests/contract/test_survivor.py",
+    "tests/contract/test_adopt_drbd.py",
 )
 
 

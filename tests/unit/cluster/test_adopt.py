@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvmha.cluster import adopt_parameters, adopt_plan
+from kvmha.cluster import adopt_evidence, adopt_parameters, adopt_plan
 from kvmha.errors import UserError
 from kvmha.resources.drbd.params import PARAMS as REPLICA
 from kvmha.resources.floating_ip.params import PARAMS as ADDRESS
@@ -16,6 +16,7 @@ KNOWN = {
     "ocf:kvmha:FloatingIP": frozenset(param.name for param in ADDRESS),
     "ocf:kvmha:DRBD": frozenset(param.name for param in REPLICA),
     "ocf:heartbeat:VirtualDomain": frozenset({"config", "hypervisor", "migration_transport", "monitor_scripts"}),
+    "ocf:linbit:drbd": frozenset({"drbd_resource", "drbdconf", "adjust_master_score", "wfc_timeout"}),
     "ocf:heartbeat:IPaddr2": frozenset({"ip", "nic", "cidr_netmask", "iflabel", "arp_count", "lvs_ipv6_addrlabel"}),
 }
 
@@ -116,25 +117,96 @@ def test_an_address_in_other_words(given, wanted):
     assert found.refusals == ()
 
 
+PROMOTABLE = {"promotable": "true"}
+
+
+def replica(clone=PROMOTABLE, **params):
+    known = KNOWN["ocf:kvmha:DRBD"]
+    return adopt_parameters.forth("ocf:linbit:drbd", {"drbd_resource": "r0", **params}, known, clone=clone)
+
+
 def test_a_replica_in_other_words():
-    same = {"drbd_resource": "r0", "drbdconf": "/etc/drbd.conf", "adjust_master_score": "5 10 1000 10000"}
+    same = {"drbdconf": "/etc/drbd.conf", "adjust_master_score": "5 10 1000 10000", "wfc_timeout": "30"}
     gone = dict.fromkeys(adopt_parameters.REPLICA_GONE, "true")
-    found = forth("ocf:linbit:drbd", **same, **gone)
-    assert (found.params, found.refusals, len(found.notes)) == (same, (), len(gone))
+    found = replica(**same, **gone)
+    assert (found.params, found.refusals, len(found.notes)) == ({"drbd_resource": "r0", **same}, (), len(gone))
 
 
-def test_a_replica_stays_in_its_promotable_clone():
-    text = CLUSTER.replace(
-        "<resources>",
-        """<resources><clone id="r0-clone"><meta_attributes id="r0-m">
-        <nvpair id="r0-p" name="promotable" value="true"/></meta_attributes>
-        <primitive id="r0" class="ocf" provider="linbit" type="drbd"><instance_attributes id="r0-i">
-        <nvpair id="r0-r" name="drbd_resource" value="r0"/></instance_attributes></primitive></clone>""",
-    )
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        pytest.param({"wfc_timeout": "never"}, {"wfc_timeout": "0"}, id="no-wait"),
+        pytest.param({"wfc_timeout": "3600"}, {"wfc_timeout": "600"}, id="longer-than-the-agent-takes"),
+        pytest.param({"adjust_master_score": "5 10 1000"}, {}, id="three-figures"),
+        pytest.param({"adjust_master_score": "5 10 1000 900"}, {}, id="figures-that-fall"),
+        pytest.param({"adjust_master_score": "a b c d"}, {}, id="no-figures"),
+    ],
+)
+def test_what_the_shell_agent_passes_over_and_ours_would_refuse(given, wanted):
+    found = replica(**given)
+    assert (found.params, found.refusals, len(found.notes)) == ({"drbd_resource": "r0", **wanted}, (), 1)
+
+
+@pytest.mark.parametrize("clone", [None, {}, {"promotable": "false"}])
+def test_a_replica_outside_a_promotable_clone_is_refused(clone):
+    assert "promotable clone" in replica(clone=clone).refusals[0]
+
+
+@pytest.mark.parametrize("word", ["promoted-max", "master-max"])
+def test_two_sides_that_are_promoted_at_all_times_are_said(word):
+    assert any(note.startswith("promoted-max=2") for note in replica(clone={**PROMOTABLE, word: "2"}).notes)
+    assert replica(clone={**PROMOTABLE, word: "1"}).notes == ()
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        pytest.param('<clone id="r0-clone">{meta}{r0}</clone>', id="clone"),
+        pytest.param('<master id="r0-clone">{r0}</master>', id="master-of-1.1"),
+        pytest.param('<clone id="r0-clone">{meta}<group id="r0-group">{r0}</group></clone>', id="group-in-clone"),
+    ],
+)
+def test_a_replica_stays_in_its_promotable_clone(around):
+    meta = """<meta_attributes id="r0-m"><nvpair id="r0-p" name="promotable" value="true"/></meta_attributes>"""
+    r0 = """<primitive id="r0" class="ocf" provider="linbit" type="drbd"><instance_attributes id="r0-i">
+        <nvpair id="r0-r" name="drbd_resource" value="r0"/></instance_attributes></primitive>"""
+    text = CLUSTER.replace("<resources>", f"<resources>{around.format(meta=meta, r0=r0)}")
     plan = make(text, ("r0",))
     assert plan.refusals == ()
     seen = cib.read(changed(text, (adopt_plan.hold, plan), (adopt_plan.replace, plan), (adopt_plan.release, plan)))
     assert (seen.resource("r0").agent, seen.resource("r0-clone").is_promotable) == ("ocf:kvmha:DRBD", True)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "scores", "said"),
+    [
+        pytest.param(("n1", "n2"), {"n1": "10000", "n2": "10000"}, None, id="in-step"),
+        pytest.param(("n1",), {"n1": "10000"}, "on no second one", id="alone"),
+        pytest.param((), {}, "on no node", id="stopped"),
+        pytest.param(("n1", "n2"), {"n1": "10000", "n2": "1000"}, "on n2 its promotion score is 1000", id="peer-away"),
+        pytest.param(("n1", "n2"), {"n1": "10000"}, "on n2 its promotion score is not set", id="no-score"),
+        pytest.param(("n1", "n2"), {"n1": "10000", "n2": "INFINITY"}, "and not 10000", id="no-number"),
+    ],
+)
+def test_sides_that_are_not_in_step_are_told_by_the_shell_agents_scores(nodes, scores, said):
+    attributes = {node: {"master-r0": score} for node, score in scores.items()}
+    found = adopt_evidence.why_not_in_step("r0", 10000, nodes, attributes)
+    assert (found is None) if said is None else (said in found)
+
+
+@pytest.mark.parametrize(
+    ("location", "away"),
+    [
+        pytest.param('rsc="vip" node="n3" score="-INFINITY"', set(), id="looked-for-all-the-same"),
+        pytest.param('rsc="vip" node="n3" score="0" resource-discovery="never"', {"n3"}, id="never"),
+        pytest.param('rsc="office" node="n3" score="0" resource-discovery="never"', {"n3"}, id="of-its-group"),
+        pytest.param('rsc="vip" node="n1" score="0" resource-discovery="exclusive"', {"n2", "n3"}, id="exclusive"),
+        pytest.param('rsc="web1" node="n3" score="0" resource-discovery="never"', set(), id="of-another"),
+    ],
+)
+def test_nobody_waits_for_an_answer_from_where_the_cluster_never_looks(location, away):
+    text = CLUSTER.replace("<constraints/>", f'<constraints><rsc_location id="l" {location}/></constraints>')
+    assert adopt_evidence.unasked(cib.read(text), "vip", ("n1", "n2", "n3")) == away
 
 
 def test_the_label_that_the_shell_agent_gives_an_ipv6_address_stays():

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from kvmha.cli.main import main
+from kvmha.cluster import adopt
 from kvmha.host import CommandFailed, Completed
 from kvmha.tools import cib, crm_simulate
 from kvmha.tools.cib import editing
@@ -35,9 +36,12 @@ class Killed(BaseException):
 class RunningCluster(FakeHost):
     """One node, on which a guest and an address run."""
 
+    text = CLUSTER
+    nodes: tuple[str, ...] = ("n1",)
+
     def __init__(self):
         super().__init__()
-        self.root = cib.tree(CLUSTER)
+        self.root = cib.tree(self.text)
         self.draft = ""
         self.files["/proc/sys/kernel/hostname"] = b"n1\n"
         self.files["/etc/web1.xml"] = f"<domain><name>web1</name><uuid>{UUID}</uuid></domain>".encode()
@@ -99,11 +103,15 @@ class RunningCluster(FakeHost):
         self.root = new
 
     def _probe(self, name):
+        for old in self.root.find("status").xpath(f'//lrm_resource[@id="{name}"]'):
+            old.getparent().remove(old)
+        for node in self.nodes:
+            self._answered(name, node)
+
+    def _answered(self, name, node):
         agent = self.agents()[name].split(":")
         status = self.root.find("status")
-        for old in status.xpath(f'//lrm_resource[@id="{name}"]'):
-            old.getparent().remove(old)
-        state = self.root.makeelement("node_state", {"uname": "n1"})
+        state = self.root.makeelement("node_state", {"uname": node})
         inner = state
         for tag, words in (
             ("lrm", {}), ("lrm_resources", {}),
@@ -117,15 +125,19 @@ class RunningCluster(FakeHost):
 
     def _crm_mon(self):
         running = "".join(
-            f'<resource id="{name}" active="{str(agent not in self.blind).lower()}" failed="false" role="Started">'
-            '<node name="n1"/></resource>'
+            f'<resource id="{name}" active="{str(agent not in self.blind).lower()}" failed="false" role="{role}">'
+            f'<node name="{node}"/></resource>'
             for name, agent in self.agents().items()
+            for node, role in self.standing(name)
         )
+        nodes = "".join(f'<node name="{name}" online="true" unclean="false" standby="false"/>' for name in self.nodes)
         return (
-            '<pacemaker-result><summary><current_dc with_quorum="true"/></summary>'
-            '<nodes><node name="n1" online="true" unclean="false" standby="false"/></nodes>'
+            f'<pacemaker-result><summary><current_dc with_quorum="true"/></summary><nodes>{nodes}</nodes>'
             f"<resources>{running}</resources></pacemaker-result>"
         )
+
+    def standing(self, _name):
+        return (("n1", "Started"),)
 
     def agents(self):
         return {each.id: each.agent for each in cib.read(cib.text_of(self.root)).primitives()}
@@ -168,6 +180,99 @@ def test_killed_at_every_step_and_run_again_in_either_direction(way):
             host.adopt("--all")
         assert host.adopt("--all", *way) == 0
         assert (host.agents(), host.in_maintenance()) == (SHELL if way else OURS, [])
+
+
+@pytest.mark.parametrize("way", [(), ("--back",)])
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["same-node", "another-node"])
+def test_the_way_back_killed_at_every_step_and_run_again_in_either_direction(way, elsewhere):
+    steps = RunningCluster()
+    steps.adopt("--all")
+    forth = steps.changes
+    steps.adopt("--all", "--back")
+    assert steps.changes > forth + 2
+    for step in range(forth + 1, steps.changes + 1):
+        host = RunningCluster()
+        host.dies_after = step
+        assert host.adopt("--all") == 0
+        with pytest.raises(Killed):
+            host.adopt("--all", "--back")
+        if elsewhere:
+            # What the resources were is written down on the node where they were adopted.
+            host.files = {path: text for path, text in host.files.items() if not path.startswith(adopt.FOLDER)}
+        assert host.adopt("--all", *way) == 0
+        assert (host.agents(), host.in_maintenance()) == (SHELL if way else OURS, [])
+        if way:
+            assert cib.text_of(host.root.find("configuration")) == cib.text_of(cib.tree(CLUSTER).find("configuration"))
+
+
+REPLICATED = CLUSTER.replace("<resources>", """<resources>
+  <clone id="r0-clone"><meta_attributes id="r0-m"><nvpair id="r0-p" name="promotable" value="true"/></meta_attributes>
+    <primitive id="r0" class="ocf" provider="linbit" type="drbd"><instance_attributes id="r0-ia">
+      <nvpair id="r0-r" name="drbd_resource" value="r0"/><nvpair id="r0-u" name="unfence_if_all_uptodate" value="true"/>
+    </instance_attributes></primitive></clone>""").replace("<status/>", """<status>
+  <node_state id="1" uname="n1"><transient_attributes id="1"><instance_attributes id="s1">
+    <nvpair id="s1-r0" name="master-r0" value="10000"/></instance_attributes></transient_attributes></node_state>
+  <node_state id="2" uname="n2"><transient_attributes id="2"><instance_attributes id="s2">
+    <nvpair id="s2-r0" name="master-r0" value="10000"/></instance_attributes></transient_attributes></node_state>
+  </status>""")  # fmt: skip
+
+
+class Replicated(RunningCluster):
+    """The guest's disk is a DRBD resource of the shell agent, promoted on n1; n2 has the other side."""
+
+    text = REPLICATED
+    nodes = ("n1", "n2")
+    promoted = "n1"
+
+    def standing(self, name):
+        if name != "r0":
+            return super().standing(name)
+        return tuple((node, "Promoted" if node == self.promoted else "Unpromoted") for node in self.nodes)
+
+
+REPLICA = {"r0": "ocf:linbit:drbd"}
+
+
+def test_a_replicated_disk_goes_with_its_guest_forth_and_back(capsys):
+    host = Replicated()
+    assert host.adopt("--all", "--json") == 0
+    found = {each["resource"]: each for each in json.loads(capsys.readouterr().out)["resources"]}
+    assert found["r0"]["after"] == [["n1", "Promoted"], ["n2", "Unpromoted"]]
+    assert host.agents() == {**OURS, "r0": "ocf:kvmha:DRBD"}
+    assert cib.read(cib.text_of(host.root)).resource("r0").params == {"drbd_resource": "r0"}
+    assert host.adopt("--all", "--back") == 0
+    assert (host.agents(), host.in_maintenance()) == ({**SHELL, **REPLICA}, [])
+    assert cib.read(cib.text_of(host.root)).resources == cib.read(REPLICATED).resources
+
+
+@pytest.mark.parametrize("way", [(), ("--back",)])
+def test_a_replicated_disk_killed_at_every_step_and_run_again_in_either_direction(way):
+    steps = Replicated()
+    steps.adopt("--all")
+    for step in range(1, steps.changes + 1):
+        host = Replicated()
+        host.dies_after = step
+        with pytest.raises(Killed):
+            host.adopt("--all")
+        assert host.adopt("--all", *way) == 0
+        wanted = {**SHELL, **REPLICA} if way else {**OURS, "r0": "ocf:kvmha:DRBD"}
+        assert (host.agents(), host.in_maintenance()) == (wanted, [])
+
+
+def test_a_replica_that_is_not_in_step_is_refused_before_anything_is_changed(capsys):
+    host = Replicated()
+    host.root.xpath('//nvpair[@id="s2-r0"]')[0].set("value", "10")
+    assert host.adopt("--all") == 1
+    assert "r0: on n2 its promotion score is 10 and not 10000" in capsys.readouterr().err
+    assert host.changes == 0
+
+
+def test_a_replica_that_changes_its_side_meanwhile_is_noticed(capsys):
+    host = Replicated()
+    host.on_change = {2: lambda: setattr(host, "promoted", "n2")}
+    assert host.adopt("r0") == 1
+    assert "r0 was promoted on n1, unpromoted on n2 and is unpromoted on n1, promoted on n2" in capsys.readouterr().err
+    assert (host.agents()["r0"], host.in_maintenance()) == ("ocf:linbit:drbd", ["r0"])
 
 
 def test_an_agent_that_does_not_find_it_gives_it_back(host, capsys):
