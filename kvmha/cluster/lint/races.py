@@ -94,7 +94,7 @@ def _priority_short(facts: Facts) -> Iterator[Seen]:
     delay = facts.seconds("priority-fencing-delay", 0.0)
     longest = max(
         (
-            max(device.delay_max_s, device.delay_base_s(node))
+            max(device.delay_max_s, device.configured_delay_s(node))
             for device in facts.fence_devices
             for node in facts.node_names
         ),

@@ -98,6 +98,17 @@ def test_what_is_right_in_another_way_is_right(change):
     assert found(examples.facts("three", change)) == set()
 
 
+def test_a_delay_that_was_laid_over_a_device_for_the_survivor_is_nothing_to_mend():
+    first = '<instance_attributes id="fence-n2-instance_attributes">'
+    laid = (
+        '<instance_attributes id="fence-n2-kvmha-survivor" score="INFINITY">'
+        '<nvpair id="fence-n2-kvmha-survivor-d" name="pcmk_delay_base" value="16s"/></instance_attributes>'
+    )
+    assert found(examples.facts("pair", examples.Change(cib=((first, laid + first),)))) == set()
+    by_hand = (first, f'{first}<nvpair id="by-hand" name="pcmk_delay_base" value="16s"/>')
+    assert found(examples.facts("pair", examples.Change(cib=(by_hand,)))) == {"priority-delay-short"}
+
+
 @pytest.mark.parametrize("rule", [rule for rule in lint.RULES if NODES in rule.needs], ids=lambda rule: rule.id)
 def test_a_node_that_says_nothing_is_told_and_not_taken_for_well(rule):
     example, change, _, _ = BREAKS[rule.id]
