@@ -1,10 +1,13 @@
-"""What the drop-in for the cluster manager orders it after."""
+"""What the drop-in for the cluster manager orders it after, and what the package's own units start."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
+
+from kvmha.cli import main
 
 # Each of these has guests to serve as long as there are guests. The other modular daemons end when they are idle, and
 # one that a stopping guest needs could not start while a unit stops that is ordered after it.
@@ -30,3 +33,24 @@ def test_no_daemon_that_may_have_to_start_during_a_stop_is_ordered(after):
 def test_the_sockets_of_all_daemons_outlive_the_cluster_manager(after):
     modular = {"qemu", "proxy", "log", "lock", "network", "storage", "nodedev", "secret", "nwfilter", "interface"}
     assert {"libvirtd.socket"} | {f"virt{name}d.socket" for name in modular} <= after
+
+
+def units(checkout: Path, kind: str) -> dict[str, str]:
+    return {path.stem: path.read_text() for path in (checkout / "packaging/systemd").glob(f"*.{kind}")}
+
+
+def test_every_unit_calls_a_verb_with_options_that_it_has(checkout):
+    for text in units(checkout, "service").values():
+        (line,) = (line for line in text.splitlines() if line.startswith("ExecStart="))
+        program, *words = shlex.split(line.partition("=")[2])
+        assert program == "/usr/bin/kvmha"
+        assert callable(main._parser(words).parse_args(words).handler)
+
+
+def test_every_timer_has_its_service_and_is_off_until_somebody_enables_it(checkout):
+    timers, services = units(checkout, "timer"), units(checkout, "service")
+    assert set(timers) <= set(services)
+    assert all("WantedBy=timers.target" in text for text in timers.values())
+    rules = (checkout / "packaging/debian/rules").read_text()
+    assert "packaging/systemd/*.service packaging/systemd/*.timer" in rules
+    assert "--no-enable --no-start" in rules
