@@ -40,6 +40,9 @@ def add(subparsers: Any) -> None:
         "each guest would be away if its node died now. Exit code 0: all is well; 1: something is not; 2: bad input.",
     )
     cluster_source.add_options(parser)
+    parser.add_argument(
+        "--pairs", action="store_true", help="ask for room after the loss of any two nodes, and not of one only"
+    )
     parser.add_argument("--watch", action="store_true", help="full screen, looked at every few seconds; ^C ends")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(handler=run)
@@ -70,7 +73,7 @@ def look(args: argparse.Namespace, host: Host) -> tuple[Snapshot, Status]:
         source = cluster_source.load(args, host, folder)
         snapshot = source.read(source.text, "").replace(at=host.wall_clock())
     snapshot = cluster_source.as_seen(snapshot, source.status)
-    status = protection.judge(snapshot, now=snapshot.at)
+    status = protection.judge(snapshot, now=snapshot.at, losses=2 if args.pairs else 1)
     if source.status is not None:
         status = status.replace(points=(*status.points, *_seen_here(host)))
     return snapshot, status

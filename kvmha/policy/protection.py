@@ -58,13 +58,16 @@ class Status(Record):
         return BAD if BAD in levels else REDUCED if levels & {REDUCED, UNKNOWN} else WELL
 
 
-def judge(snapshot: Snapshot, *, now: float | None = None) -> Status:
-    """Return how well a cluster is protected; ``now`` is in seconds since the epoch."""
+def judge(snapshot: Snapshot, *, now: float | None = None, losses: int = 1) -> Status:
+    """Return how well a cluster is protected; ``now`` is in seconds since the epoch.
+
+    ``losses`` is after how many nodes at a time there has to be room for the guests.
+    """
     points = (
         _nodes(snapshot),
         _quorum(snapshot),
         _fencing(snapshot, now),
-        _room(snapshot),
+        _room(snapshot, losses),
         *_disks(snapshot),
         *_split(snapshot),
         _actions(snapshot),
@@ -134,11 +137,11 @@ def _ago(days: float) -> str:
     return f"{days:.0f} days ago" if days >= 1 else f"{days * 24:.0f} hours ago" if days * 24 >= 1 else "just now"
 
 
-def _room(snapshot: Snapshot) -> Point:
+def _room(snapshot: Snapshot, losses: int) -> Point:
     short = placement.shortages(snapshot)
     if short:
         return Point(name="room", level=BAD, said=short[0].said)
-    found = placement.n_plus_one(snapshot)
+    found = placement.n_plus_one(snapshot, losses)
     level = {True: WELL, False: BAD, None: UNKNOWN}[found.holds]
     return Point(name="room", level=level, said=found.said)
 

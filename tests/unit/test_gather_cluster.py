@@ -36,6 +36,8 @@ CIB = """\
                     last-rc-change="1700000000"/>
         <lrm_rsc_op id="web1_last_failure_0" operation="monitor" interval="10000" rc-code="1" call-id="8"
                     exit-reason="it is paused" last-rc-change="1700000000"/>
+      </lrm_resource><lrm_resource id="web2" class="ocf" provider="heartbeat" type="VirtualDomain">
+        <lrm_rsc_op id="web2_last_failure_0" operation="monitor" interval="0" rc-code="0" call-id="7"/>
       </lrm_resource></lrm_resources></lrm>
     </node_state>
   </status>

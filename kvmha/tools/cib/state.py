@@ -9,7 +9,14 @@ if TYPE_CHECKING:
     from typing import Any as Element
 
 FAILURE = "_last_failure_0"
-"""The end of the id under which a node keeps the last failure of a resource, until it is cleaned up."""
+"""The end of the id under which a node keeps the last failure of a resource, until it is cleaned up.
+
+A probe that found something running is kept under it too: it answered something else than the scheduler thought, which
+is no failure (unpack_rsc_op in Pacemaker's lib/pengine/unpack.c).
+"""
+
+ANSWERS = (0, 7, 8, 190, 191)
+"""What a probe may answer: running, not running, promoted, and the same with reduced redundancy."""
 
 
 class Failed(Record):
@@ -42,8 +49,14 @@ def failed(root: Element) -> tuple[Failed, ...]:
         node = state.get("uname") or state.get("id", "")
         for resource in state.iterfind("lrm/lrm_resources/lrm_resource"):
             kept = (op for op in resource.iterfind("lrm_rsc_op") if op.get("id", "").endswith(FAILURE))
+            kept = (op for op in kept if not _is_answered_probe(op))
             found += [_failed(node, resource.get("id", ""), op) for op in kept]
     return tuple(sorted(found, key=lambda each: (each.node, each.resource, each.operation)))
+
+
+def _is_answered_probe(op: Element) -> bool:
+    is_probe = op.get("operation") == "monitor" and _whole(op.get("interval", "0")) == 0
+    return is_probe and _whole(op.get("rc-code", "0")) in ANSWERS
 
 
 def _failed(node: str, resource: str, op: Element) -> Failed:

@@ -84,6 +84,15 @@ def test_a_disk_needs_two_sides_that_are_up_to_date(score, level):
     assert points(WHOLE.replace(resources=(*FENCES, WEB1, drbd), replicas=replicas))["disks"] == level
 
 
+def test_room_after_the_loss_of_any_two_is_told_on_request():
+    guests = tuple(WEB1.replace(name=f"web{at}", nodes=(f"n{at}",), memory_mib=3000) for at in (1, 2, 3))
+    there = WHOLE.replace(resources=(*FENCES, *guests))
+    room = {losses: protection.judge(there, now=NOW, losses=losses).points[3] for losses in (1, 2)}
+    assert (room[1].name, room[1].level) == ("room", WELL)
+    assert room[2].level == BAD
+    assert "without n1 and n2 there is no place for" in room[2].said
+
+
 def test_recovery_is_detection_decision_fencing_start_and_boot():
     (guest,) = protection.judge(WHOLE, now=NOW).guests
     assert 2.5 + 0.1 + 1.0 + 2.0 < guest.usual_s < 2.9 + 1.1 + 1.0 + 2.0

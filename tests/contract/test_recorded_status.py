@@ -1,0 +1,103 @@
+"""kvmha status on clusters as they were: CIBs that Pacemaker's scheduler was given in a lab, and how it read them.
+
+The CIBs are inputs of the scheduler (/var/lib/pacemaker/pengine) of three nodes of Debian 12; the states are what
+crm_simulate of the same release prints for them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kvmha.cli.main import main
+from kvmha.policy.protection import BAD, REDUCED, WELL
+from kvmha.tools import crm_simulate
+from tests.fakes import FakeHost
+
+RECORDED = Path(__file__).parent / "recorded/pacemaker-2.1.5/cluster"
+
+
+@pytest.fixture
+def ask(capsys):
+    """Return a function that asks for the status of a recorded cluster: the exit code, and what was printed."""
+
+    def asked(name: str, *words: str) -> tuple[int, str]:
+        host = FakeHost()
+        host.files["/cib.xml"] = (RECORDED / f"{name}.cib.xml").read_bytes()
+        host.files["/corosync.conf"] = (RECORDED / "corosync.conf").read_bytes()
+        host.commands[crm_simulate.STATE_ARGV] = (RECORDED / f"{name}.state.xml").read_text()
+        code = main(["status", "--cib", "/cib.xml", "--corosync-conf", "/corosync.conf", *words], host)
+        return code, capsys.readouterr().out
+
+    return asked
+
+
+def levels(text: str) -> dict[str, str]:
+    return {point["name"]: point["level"] for point in json.loads(text)["points"]}
+
+
+def said(text: str, name: str) -> str:
+    return next(point["said"] for point in json.loads(text)["points"] if point["name"] == name)
+
+
+NAMES = sorted(path.name.partition(".")[0] for path in RECORDED.glob("*.cib.xml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recorded_cluster_is_told_as_text_and_as_json(ask, name):
+    code, text = ask(name)
+    assert code == 1
+    assert all(word in text for word in ("nodes", "quorum", "fencing", "room", "actions", "web1"))
+    assert max(len(line) for line in text.splitlines()) <= 80
+    _, text = ask(name, "--json")
+    found = json.loads(text)
+    assert {node["name"] for node in found["nodes"]} == {"n1", "n2", "n3"}
+    assert {each["name"] for each in found["guests"]} == {"web1", "web2", "web3"}
+    assert found["unread"] == []
+
+
+def test_a_cluster_that_runs_lacks_the_proof_of_its_fencing_alone(ask):
+    _, text = ask("well", "--json")
+    found = levels(text)
+    assert (found["nodes"], found["quorum"], found["actions"]) == (WELL, WELL, WELL)
+    assert found["fencing"] == REDUCED
+    assert "never proven on n1, n2, n3" in said(text, "fencing")
+    assert all(guest["usual_s"] is not None for guest in json.loads(text)["guests"])
+
+
+def test_a_node_that_is_gone_and_not_yet_fenced_is_said(ask):
+    _, text = ask("node-lost", "--json")
+    assert levels(text)["nodes"] == BAD
+    assert "n2 is unclean" in said(text, "nodes")
+
+
+def test_without_quorum_that_comes_first(ask):
+    _, text = ask("quorum-lost", "--json")
+    assert levels(text)["quorum"] == BAD
+    assert all(guest["is_within"] is not True for guest in json.loads(text)["guests"])
+
+
+def test_what_probes_have_found_running_is_no_failure(ask):
+    """The cluster looks anew after an adoption and a refresh, and keeps what it finds as if it had failed."""
+    for name in ("held", "node-lost"):
+        assert "_last_failure_0" in (RECORDED / f"{name}.cib.xml").read_text()
+        _, text = ask(name, "--json")
+        assert (levels(text)["actions"], said(text, "actions")) == (WELL, "nothing failed, nothing is under way")
+
+
+def test_what_is_held_for_an_adoption_is_told_of_each_guest(ask):
+    _, text = ask("held", "--json")
+    assert {guest["state"] for guest in json.loads(text)["guests"]} == {"running, unmanaged"}
+
+
+def test_a_start_that_failed_is_told_with_its_place(ask):
+    _, text = ask("start-failed", "--json")
+    assert levels(text)["actions"] in (REDUCED, BAD)
+    assert "web3 start on" in said(text, "actions")
+
+
+def test_an_agent_that_a_node_lacks_is_a_failure_there(ask):
+    _, text = ask("agent-missing", "--json")
+    assert "web2 monitor on" in said(text, "actions")
