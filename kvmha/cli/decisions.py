@@ -24,7 +24,8 @@ def add(subparsers: Any) -> None:
         "decisions",
         help="what was decided on this node, and why",
         description="List the decisions that the commands and agents of this node have written down, the newest first: "
-        "refused starts, admissions and plans. kvmha replay ID makes one of them again.",
+        "refused starts, admissions, answers of what-if and quorum, the survivor of a pair. kvmha replay ID makes one "
+        "of them again.",
     )
     parser.add_argument("id", metavar="ID", nargs="?", help="show this one whole, with its inputs and alternatives")
     parser.add_argument("--guest", metavar="GUEST", help="only those that concern this guest")
