@@ -62,9 +62,11 @@ class Record:
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy in which the named fields have new values."""
-        # Only fields are taken over: what a class remembers of its values would be wrong for others.
-        known = self._known
-        return type(self)(**{**{name: value for name, value in self.__dict__.items() if name in known}, **changes})
+        own = self.__dict__
+        if not own.keys() <= self._known:
+            # What a class remembers of its values would be wrong for others.
+            own = {name: value for name, value in own.items() if name in self._known}
+        return type(self)(**{**own, **changes})
 
 
 def plain(value: object) -> Any:

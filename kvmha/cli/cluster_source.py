@@ -8,7 +8,7 @@ from kvmha import gather
 from kvmha.cluster import description
 from kvmha.cluster.facts import of_files
 from kvmha.errors import UserError
-from kvmha.gather.cluster import snapshot_of
+from kvmha.gather.cluster import Configured, snapshot_of
 from kvmha.host import CommandError
 from kvmha.policy.node import NodeFacts
 from kvmha.record import Record
@@ -69,12 +69,14 @@ def load(args: argparse.Namespace, host: Host, folder: str) -> Source:
         if conf is None and host.exists(corosync_conf.PATH):
             conf = host.read(corosync_conf.PATH)
     nodes = _definitions(host, text, source) if not args.cib else ()
+    configured = Configured()
 
     def read(cib: str, shown: str = "") -> Snapshot:
         try:
             found = snapshot_of(
-                host, cib, conf=conf, wanted=wanted, nodes=nodes, source=source, folder=folder, shown=shown
-            )
+                host, cib, conf=conf, wanted=wanted, nodes=nodes, source=source, folder=folder, shown=shown,
+                configured=configured,
+            )  # fmt: skip
         except corosync_conf.CorosyncConfError as error:
             raise UserError(f"{args.corosync_conf or args.cib or corosync_conf.PATH}: {error}") from None
         return with_history(found, status)

@@ -20,8 +20,9 @@ from kvmha.tools.cib import history, is_true, state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
+    from typing import Any as Element
 
     from kvmha.cluster.facts import Facts
     from kvmha.cluster.facts.records import FenceDevice, GuestFacts, Ring
@@ -59,28 +60,52 @@ def snapshot_of(
     at: float | None = None,
     folder: str = "",
     shown: str = "",
+    configured: Configured | None = None,
 ) -> Snapshot:
     """Return the cluster that a CIB shows; ``folder`` is for drafts (crm_simulate).
+
+    ``configured`` is handed over from one CIB to the next of the same cluster.
 
     ``shown`` is how the scheduler reads it, as XML with the part cluster_status or revised_cluster_status; empty to
     ask it.
 
     Raises UserError for what is no CIB, CommandError, CorosyncConfError.
     """
-    facts = of_files(conf=conf, cib=cib, nodes=nodes, source=source, cib_source=source)
-    if wanted is not None:
-        facts = with_description(facts, wanted)
+
+    def read() -> Facts:
+        facts = of_files(conf=conf, cib=cib, nodes=nodes, source=source, cib_source=source)
+        return facts if wanted is None else with_description(facts, wanted)
+
+    root = cib_reader.tree(cib, source)
+    facts = (configured or Configured()).facts(root, read)
     text = shown or crm_simulate.state(host, cib, folder=folder)
     part = "cluster_status" if "<cluster_status>" in text else "revised_cluster_status"
     status = crm_mon.parse_part(text, part, is_quorate=False)
-    return assemble(facts, cib, status, source=source, at=at)
+    return assemble(facts, root, status, source=source, at=at)
 
 
-def assemble(facts: Facts, text: str, shown: ClusterStatus | None, *, source: str, at: float | None) -> Snapshot:
-    """Put a snapshot together; ``shown`` is how the scheduler reads the status, None where it shows nothing."""
+class Configured:
+    """The facts of a configuration, for CIBs that follow each other and differ in their state alone."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._facts: Facts | None = None
+
+    def facts(self, root: Element, read: Callable[[], Facts]) -> Facts:
+        """Return the facts of a CIB; they are read anew only where its configuration is another one."""
+        text = cib_reader.text_of(root.find("configuration"))
+        if self._facts is None or text != self._text:
+            self._facts, self._text = read(), text
+        return self._facts
+
+
+def assemble(facts: Facts, root: Element, shown: ClusterStatus | None, *, source: str, at: float | None) -> Snapshot:
+    """Put a snapshot together; ``shown`` is how the scheduler reads the status, None where it shows nothing.
+
+    Of ``root``, the whole document, only the state is read; ``facts`` have the configuration.
+    """
     cib = facts.cib
     assert cib is not None
-    root = cib_reader.tree(text, source)
     passing, ran = state.transient(root), history.executed(root)
     names = tuple(node.name for node in cib.nodes)
     attributes = {
@@ -90,13 +115,13 @@ def assemble(facts: Facts, text: str, shown: ClusterStatus | None, *, source: st
         attributes.setdefault(node.name, passing.get(node.name, {}))
     reading = Reading(cib, attributes)
     preferences, pairings = reading.preferences(), reading.pairings()
-    dc = cib.attributes.get("dc-uuid", "")
+    dc, quorum_word = root.get("dc-uuid", ""), root.get("have-quorum")
     return Snapshot(
         source=source,
         at=at,
         cluster=cib.properties.get("cluster-name", facts.ring.cluster if facts.ring is not None else ""),
         dc=next((node.name for node in cib.nodes if node.id == dc), dc),
-        is_quorate=is_true(cib.attributes["have-quorum"]) if "have-quorum" in cib.attributes else None,
+        is_quorate=is_true(quorum_word) if quorum_word is not None else None,
         nodes=_nodes(facts, cib, shown, attributes, ran, names),
         resources=_resources(facts, cib, shown, ran, pairings),
         preferences=preferences,

@@ -155,7 +155,7 @@ def parse(xml: str) -> Transition | None:
     from xml.etree import ElementTree
 
     try:
-        root = ElementTree.fromstring(xml)
+        root = ElementTree.fromstring(_without_states(xml))
     except ElementTree.ParseError:
         return None
     # What it logs at the same time may leave several results in one document; the first is that of the simulation.
@@ -175,6 +175,15 @@ def parse(xml: str) -> Transition | None:
         ),
         fenced=tuple(each.get("target", "") for each in transition.iter("fencing_action")),
     )
+
+
+def _without_states(xml: str) -> str:
+    """Leave out how the cluster is before and after, of a large one nearly all of it, for whoever reads the rest."""
+    for part in ("cluster_status", "revised_cluster_status"):
+        begin, end = xml.find(f"<{part}>"), xml.find(f"</{part}>")
+        if 0 <= begin < end:
+            xml = xml[:begin] + xml[end + len(part) + 3 :]
+    return xml
 
 
 def _change(element: Element) -> Change:

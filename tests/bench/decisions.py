@@ -25,6 +25,7 @@ from kvmha.gather import cluster as gather
 from kvmha.policy import expectation, placement
 from kvmha.policy.placement import admission
 from kvmha.record import Record, plain
+from kvmha.tools import cib as cib_reader
 from kvmha.tools import crm_mon, crm_simulate
 from kvmha.whatif.asking import Asking
 from tests import pacemaker
@@ -128,9 +129,14 @@ def measured(host: pacemaker.ImageHost, nodes: int, guests: int, folder: str, *,
 
     def read(what: str, status: str) -> Snapshot:
         known = crm_mon.parse_part(status, "cluster_status", is_quorate=False) if status else shown
-        return gather.assemble(of_files(cib=what), what, known, source="bench", at=None)
+        root = cib_reader.tree(what)
+        return gather.assemble(configured.facts(root, lambda: of_files(cib=what)), root, known, source="bench", at=None)
 
-    snapshot, read_s = timed(lambda: read(text, ""))
+    def read_anew() -> Snapshot:
+        return gather.assemble(of_files(cib=text), cib_reader.tree(text), shown, source="bench", at=None)
+
+    configured = gather.Configured()
+    snapshot, read_s = timed(read_anew)
     there = placement.of_snapshot(snapshot)
     found, n_plus_one_s = timed(lambda: placement.n_plus_one(snapshot))
     more = placement.GuestNeed(name="more", memory_mib=2048)

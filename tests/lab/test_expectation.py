@@ -20,7 +20,7 @@ from kvmha.policy import expectation, safety
 from kvmha.policy.safety import FENCE, MIGRATE_FROM, MIGRATE_TO, START, STOP, Step
 from kvmha.policy.snapshot import FENCING, INFINITY, Snapshot
 from kvmha.record import Record
-from kvmha.tools import crm_mon, crm_simulate
+from kvmha.tools import cib, crm_mon, crm_simulate
 from tests import pacemaker
 from tests.drawn_cibs import drawn
 
@@ -50,7 +50,7 @@ def compared(scheduler: pacemaker.Scheduler, seed: int) -> Compared:
     text = drawn(seed).text
     said = scheduler.simulate(text)
     shown = crm_mon.parse_part(said, "cluster_status", is_quorate=False)
-    snapshot = gather.assemble(of_files(cib=text), text, shown, source="drawn", at=None)
+    snapshot = gather.assemble(of_files(cib=text), cib.tree(text), shown, source="drawn", at=None)
     found = expectation.foresee(snapshot)
     fenced = tuple(sorted(crm_simulate.parse(said).fenced))
     after = crm_mon.parse_part(said, "revised_cluster_status", is_quorate=False)

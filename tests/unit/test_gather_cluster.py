@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kvmha.cluster.facts import of_files
-from kvmha.gather.cluster import assemble
+from kvmha.gather.cluster import Configured, assemble
 from kvmha.gather.constraints import Reading, compares
 from kvmha.policy.snapshot import INFINITY, MEMBER, REMOTE, Snapshot, add_scores, score_of
 from kvmha.tools import cib, crm_mon
@@ -106,7 +106,24 @@ def snapshot() -> Snapshot:
     <rsc_colocation id="c2" rsc="web1" with-rsc="primary-r1" score="INFINITY"/>"""
     text = CIB.format(resources=RESOURCES, constraints=constraints)
     shown = crm_mon.parse_part(SHOWN, "cluster_status", is_quorate=False)
-    return assemble(of_files(cib=text), text, shown, source="test", at=None)
+    return assemble(of_files(cib=text), cib.tree(text), shown, source="test", at=None)
+
+
+def test_a_configuration_that_is_the_same_is_read_once_and_its_state_each_time():
+    one = CIB.format(resources=RESOURCES, constraints="")
+    other = one.replace('value="10000"', 'value="10"').replace('have-quorum="1"', 'have-quorum="0"')
+    third = other.replace('value="8192"', 'value="4096"')
+    read, found, known = [], [], Configured()
+    for text in (one, other, third):
+        root = cib.tree(text)
+        facts = known.facts(root, lambda text=text: read.append(text) or of_files(cib=text))
+        found.append(assemble(facts, root, None, source="test", at=None))
+    assert read == [one, third]
+    assert [each.is_quorate for each in found] == [True, False, False]
+    assert [each.replica_scores("r1")["n1"] for each in found] == [10000, 10, 10]
+    assert [each.nodes[0].memory_mib for each in found] == [8192, 8192, 4096]
+    anew = [assemble(of_files(cib=text), cib.tree(text), None, source="test", at=None) for text in (one, other, third)]
+    assert found == anew
 
 
 def test_nodes_have_their_state_their_size_and_their_attributes(snapshot):
@@ -141,7 +158,7 @@ def test_what_runs_and_is_configured_no_more_is_there_and_orphaned(snapshot):
 
 def test_a_scheduler_that_shows_nothing_leaves_everybody_offline():
     text = CIB.format(resources=RESOURCES, constraints="")
-    found = assemble(of_files(cib=text), text, None, source="test", at=None)
+    found = assemble(of_files(cib=text), cib.tree(text), None, source="test", at=None)
     assert not any(node.is_online for node in found.nodes)
     assert not any(each.nodes for each in found.resources)
 
