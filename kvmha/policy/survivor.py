@@ -101,7 +101,7 @@ def decide(snapshot: Snapshot) -> Survival:
     if not delays:
         how = f"it will, by what is configured: {choice.rival} is off {ahead:.1f} s before its own shot begins"
     else:
-        how = f"{choice.device} waits {delays[choice.device]} for that, by pcmk_delay_base"
+        how = f"{choice.device} waits for that, by pcmk_delay_base={delays[choice.device]}"
     return Survival(
         act=KEEP if delays == now else CHANGE,
         choice=choice,
@@ -260,11 +260,14 @@ def _delay(snapshot: Snapshot, choice: Choice, now: Mapping[str, str]) -> str:
     needed = _needed(unsteered(snapshot), choice.node, choice.rival)
     if kept is not None and needed <= kept <= choice.delay_s + TOO_LONG_S:
         return now[choice.device]
-    shared = [device for device in _devices(unsteered(snapshot), choice.rival) if device.name == choice.device]
-    if not shared:
-        return f"{choice.delay_s:g}s"
-    # One device for both: the rival's fencing keeps what was configured for it.
-    return f"{choice.node}:{choice.delay_s:g}s;{choice.rival}:{shared[0].delay_s:g}s"
+    delays: dict[str, float] = {choice.node: choice.delay_s}
+    for device in _devices(unsteered(snapshot), choice.rival):
+        if device.name == choice.device:
+            # One device for both: the rival's fencing keeps what was configured for it.
+            delays[choice.rival] = device.delay_s
+    # Pacemaker 2.1.2 to 3.0.1 log an error for a delay without a name, and take the first one that a node's name begins
+    # with (fenced_commands.c).
+    return ";".join(f"{name}:{delays[name]:g}s" for name in sorted(delays, key=lambda name: (-len(name), name)))
 
 
 def _devices(snapshot: Snapshot, name: str) -> tuple[Device, ...]:

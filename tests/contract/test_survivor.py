@@ -46,14 +46,14 @@ def steered(text: str, delays: dict[str, str]) -> str:
 
 def test_it_restarts_the_fence_device_and_touches_nothing_else(running):
     before = crm_simulate.simulate(HOST, running[0])
-    after = crm_simulate.simulate(HOST, steered(running[0], {"fence-n2": "9s"}))
+    after = crm_simulate.simulate(HOST, steered(running[0], {"fence-n2": "n2:9s"}))
     assert (before.disturbs(), before.fenced) == ((), ())
     assert [(change.action, change.subject) for change in after.changes] == [("restart", "fence-n2")]
     assert ({step.resource for step in after.steps}, after.fenced) == ({"fence-n2"}, ())
 
 
 def test_pacemaker_and_pcs_take_it(running, tmp_path):
-    text = steered(running[0], {"fence-n2": "n2:9s;n1:0s"})
+    text = steered(running[0], {"fence-n2": "n1:0s;n2:9s"})
     assert crm_verify.complaints(HOST, text, timeout=60) == crm_verify.complaints(HOST, running[0], timeout=60)
     if HOST.which("pcs") is None:
         pytest.skip("not installed: pcs; it is in a lab node (tests/lab/test_contract_in_node.py)")
@@ -63,13 +63,13 @@ def test_pacemaker_and_pcs_take_it(running, tmp_path):
     assert "pcmk_host_list=n2" in HOST.run("pcs", "-f", str(path), "stonith", "config", "fence-n2", timeout=120).out
     HOST.run("pcs", "-f", str(path), "stonith", "update", "fence-n2", "pcmk_delay_base=3s", "--force", timeout=120)
     device = cib.read(path.read_text()).resource("fence-n2")
-    assert (device.params[steering.DELAY], device.steering[steering.DELAY]) == ("3s", "n2:9s;n1:0s")
+    assert (device.params[steering.DELAY], device.steering[steering.DELAY]) == ("3s", "n1:0s;n2:9s")
 
 
 @pytest.mark.parametrize("node", ["n1", "n2"])
 def test_the_prediction_of_a_split_follows_it(running, node, tmp_path, capsys):
     path = tmp_path / "cib.xml"
-    path.write_text(steered(running[0], {f"fence-{node}": "30s"}))
+    path.write_text(steered(running[0], {f"fence-{node}": f"{node}:30s"}))
     main(["whatif", "cut", "n1", "--cib", str(path), "--corosync-conf", running[1], "--json"], HOST)
     (phase,) = json.loads(capsys.readouterr().out)["phases"]
     assert phase["outlook"]["acting"] == [node]
