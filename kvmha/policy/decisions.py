@@ -97,6 +97,12 @@ KINDS = (
             "n-plus-one",
         ),
     ),
+    Kind(
+        name="promote",
+        module="kvmha.policy.promotion",
+        function="why_not_promote",
+        rules=("quorum", "stale", "running"),
+    ),
     Kind(name="start", module="kvmha.policy.start", function="why_not", rules=("beside", "disk", "memory")),
 )
 

@@ -12,6 +12,8 @@ from kvmha.tools.drbd import commands
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kvmha.ocf.agent import Agent
     from kvmha.resources.drbd.looking import Look
 
@@ -42,6 +44,7 @@ def promote(agent: Agent, *, beside: str = "") -> None:
         if agent.host.now() - begun >= PATIENCE or not agent.left(RESERVE):
             # A score that no longer holds would bring the next attempt at once.
             scoring.keep(agent, resource, look)
+            _write_down(agent, look, reason)
             raise OcfError(codes.ERR_GENERIC, f"{resource} is not promoted: {reason}")
         agent.host.sleep(STEP)
     if look.trouble:
@@ -57,6 +60,25 @@ def why_not(agent: Agent, look: Look, beside: str = "") -> str | None:
     if not agent.values.get("stale_data_guard", True):
         return None
     return promotion.why_not_promote(look.replica, look.known, look.nodes, has_quorum=look.words.get("quorum") == "yes")
+
+
+def _write_down(agent: Agent, look: Look, reason: str) -> None:
+    """Keep a refusal of ours with all that was seen, for kvmha decisions and kvmha replay; not one of DRBD itself."""
+    if not agent.values.get("stale_data_guard", True):
+        return
+    seen: dict[str, Any] = {
+        "replica": look.replica, "known": look.known, "nodes": look.nodes,
+        "has_quorum": look.words.get("quorum") == "yes",
+    }  # fmt: skip
+    if promotion.why_not_promote(**seen) != reason:
+        return
+    from kvmha import journal
+
+    resource = looking.resource_of(agent)
+    journal.record(
+        agent.host, "promote", seen, reason,
+        subject=f"promote {resource}", said=f"not promoted: {reason}", guests=(agent.env.instance.partition(":")[0],),
+    )  # fmt: skip
 
 
 def _attempt(agent: Agent, look: Look, beside: str) -> str:

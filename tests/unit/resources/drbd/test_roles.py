@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from kvmha import journal
+from kvmha.policy import decisions
 from kvmha.resources.drbd import knowledge
 from tests.unit.resources.drbd.conftest import HELD_OPEN, NO_DATA, TWO_PRIMARIES
 
@@ -212,6 +214,19 @@ class TestPromote:
         assert failover.role == "Secondary"
         host.after(3.0, lambda: failover.cluster.update(n2="off"))
         assert act("promote") == 0
+
+    def test_a_refusal_is_written_down_and_made_again(self, act, failover, host):
+        failover.cluster["n2"] = "unclean"
+        act("promote")
+        (entry,) = journal.entries(host)
+        assert (entry.kind, entry.subject, entry.guests) == ("promote", "promote r0", ("drbd-r0",))
+        assert entry.said == "not promoted: n2 is not connected, and has not been fenced yet"
+        assert decisions.again(entry).is_same
+
+    def test_what_drbd_refuses_is_no_decision_of_ours(self, act, drbd, host):
+        drbd.refuses = NO_DATA
+        assert act("promote") == 1
+        assert list(journal.entries(host)) == []
 
     def test_without_a_cluster_a_peer_that_is_away_may_be_running(self, act, failover, said):
         failover.cluster = None
