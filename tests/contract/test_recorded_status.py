@@ -20,8 +20,9 @@ RECORDED = Path(__file__).parent / "recorded/pacemaker-2.1.5/cluster"
 
 
 @pytest.fixture
-def ask(capsys):
+def ask(capsys, monkeypatch):
     """Return a function that asks for the status of a recorded cluster: the exit code, and what was printed."""
+    monkeypatch.setenv("COLUMNS", "80")
 
     def asked(name: str, *words: str) -> tuple[int, str]:
         host = FakeHost()
