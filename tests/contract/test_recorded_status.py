@@ -6,10 +6,12 @@ crm_simulate of the same release prints for them.
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from kvmha.cli.main import main
 from kvmha.policy.protection import BAD, REDUCED, WELL
@@ -19,20 +21,64 @@ from tests.fakes import FakeHost
 RECORDED = Path(__file__).parent / "recorded/pacemaker-2.1.5/cluster"
 
 
+def machine(name: str) -> FakeHost:
+    """Return a machine with a recorded cluster in files, and a scheduler that reads it as that of the lab did."""
+    host = FakeHost()
+    host.files["/corosync.conf"] = (RECORDED / "corosync.conf").read_bytes()
+    show(name)(host)
+    return host
+
+
 @pytest.fixture
 def ask(capsys, monkeypatch):
     """Return a function that asks for the status of a recorded cluster: the exit code, and what was printed."""
     monkeypatch.setenv("COLUMNS", "80")
 
     def asked(name: str, *words: str) -> tuple[int, str]:
-        host = FakeHost()
-        host.files["/cib.xml"] = (RECORDED / f"{name}.cib.xml").read_bytes()
-        host.files["/corosync.conf"] = (RECORDED / "corosync.conf").read_bytes()
-        host.commands[crm_simulate.STATE_ARGV] = (RECORDED / f"{name}.state.xml").read_text()
-        code = main(["status", "--cib", "/cib.xml", "--corosync-conf", "/corosync.conf", *words], host)
+        code = main(["status", "--cib", "/cib.xml", "--corosync-conf", "/corosync.conf", *words], machine(name))
         return code, capsys.readouterr().out
 
     return asked
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """Return a function that watches: what happens at each pause, the last of which ends it; and all that was shown."""
+
+    def watch(name: str, *pauses) -> tuple[int, list[str]]:
+        host, shown, left = machine(name), [], list(pauses)
+
+        def update(_live, renderable, refresh=False):
+            console = Console(width=80, file=io.StringIO())
+            console.print(renderable)
+            shown.append(console.file.getvalue())
+
+        def sleep(_seconds):
+            if not left:
+                raise KeyboardInterrupt
+            left.pop(0)(host)
+
+        monkeypatch.setattr("rich.live.Live.update", update)
+        monkeypatch.setattr(host, "sleep", sleep)
+        code = main(["status", "--cib", "/cib.xml", "--corosync-conf", "/corosync.conf", "--watch"], host)
+        return code, shown
+
+    return watch
+
+
+def show(name: str):
+    """Return an event: the cluster becomes another one."""
+
+    def event(host: FakeHost) -> None:
+        host.files["/cib.xml"] = (RECORDED / f"{name}.cib.xml").read_bytes()
+        host.commands[crm_simulate.STATE_ARGV] = (RECORDED / f"{name}.state.xml").read_text()
+
+    return event
+
+
+def hide(host: FakeHost) -> None:
+    """Let the scheduler fail."""
+    host.commands[crm_simulate.STATE_ARGV] = (1, "", "it failed")
 
 
 def levels(text: str) -> dict[str, str]:
@@ -102,3 +148,21 @@ def test_a_start_that_failed_is_told_with_its_place(ask):
 def test_an_agent_that_a_node_lacks_is_a_failure_there(ask):
     _, text = ask("agent-missing", "--json")
     assert "web2 monitor on" in said(text, "actions")
+
+
+def test_watching_follows_the_cluster_and_outlives_its_silence(watched):
+    code, shown = watched("well", show("node-lost"), hide, show("well"))
+    assert code == 1
+    assert [("n2 is unclean" in text, "does not answer" in text) for text in shown] == [
+        (False, False),
+        (True, False),
+        (False, True),
+        (False, False),
+    ]
+
+
+def test_a_cluster_that_never_answered_is_not_watched(monkeypatch, capsys):
+    host = machine("well")
+    hide(host)
+    assert main(["status", "--cib", "/cib.xml", "--watch"], host) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
