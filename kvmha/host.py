@@ -415,6 +415,14 @@ class Host:
         flags = (posix.O_RDWR if write else posix.O_RDONLY) | posix.O_CLOEXEC
         posix.close(posix.open(path, flags | posix.O_NONBLOCK | posix.O_NOCTTY))
 
+    def open_to_read(self, path: str) -> int:
+        """Return the descriptor of a file for who reads it in parts; the caller closes it. Raises OSError."""
+        return posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+
+    def close(self, fd: int) -> None:
+        """Close what ``open_to_read`` has opened."""
+        posix.close(fd)
+
     def lock(self, path: str, *, timeout: float) -> int | None:
         """Take a lock that other processes respect, for ``unlock``; None if they held it for ``timeout`` seconds."""
         import fcntl

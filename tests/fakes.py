@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ from kvmha.tools.libvirtd import (
     AGENT_LIMIT,
     CALL_LIMIT,
     QEMU_LIMIT,
+    Copied,
     Defined,
     Domain,
     LibvirtError,
@@ -32,6 +34,7 @@ from kvmha.tools.libvirtd import (
     LibvirtUnreachable,
     Migration,
     Progress,
+    Room,
     Size,
 )
 from kvmha.tools.libvirtd.connection import WATCH_INTERVAL
@@ -63,6 +66,9 @@ class FakeHost(Host):
         """Paths that cannot be opened for writing."""
         self.opened: list[tuple[str, bool]] = []
         """What was tried to be opened, and whether for writing."""
+        self.open_files: list[str] = []
+        """What ``open_to_read`` has opened, by descriptor."""
+        self.closed: list[str] = []
         self.processes: dict[int, tuple[str, ...]] = {}
         self.sockets: dict[str, Callable[[str], str]] = {}
         """Who serves a local socket, by path: what is heard from it when something is said."""
@@ -182,6 +188,14 @@ class FakeHost(Host):
             raise OSError(30, "Read-only file system", path)
         if path not in self.devices:
             self.read_bytes(path)
+
+    def open_to_read(self, path: str) -> int:
+        self.read_bytes(path)
+        self.open_files.append(path)
+        return len(self.open_files) - 1
+
+    def close(self, fd: int) -> None:
+        self.closed.append(self.open_files[fd])
 
     def lock(self, path: str, *, timeout: float) -> int | None:
         return 1
@@ -342,6 +356,11 @@ class FakeLibvirt:
         self.saving: float | None = 5.0
         """Seconds that a save of a guest's memory takes, None for one that never ends."""
         self.orders: list[Migration] = []
+        self.free_bytes = 10 * 1024**3
+        self.sender = host
+        """The machine whose files are sent here."""
+        self.spoils = False
+        """A file that is sent here comes out as another."""
         self.uri = ""
         self.elsewhere: dict[str, FakeLibvirt] = {}
         """The daemons of other machines, by the URI that leads to them; one that nobody made has no guests."""
@@ -675,6 +694,41 @@ class FakeLibvirt:
         if guest.state == "paused":
             target.put_state(arrived, guest.state, guest.reason)
         self.end(guest)
+
+    def room(self, folder: str) -> Room | None:
+        self._enter("room")
+        if folder not in self.host.folders():
+            return None
+        return Room(free_bytes=self.free_bytes, names=tuple(self.host.names(folder)))
+
+    def send_file(
+        self,
+        fd: int,
+        path: str,
+        *,
+        owner: tuple[int, int, int],
+        on_made: Callable[[], object],
+        on_bytes: Callable[[int], None],
+        watch: Callable[[], object],
+    ) -> Copied:
+        self._enter("send_file", limit=None)
+        if path in self.host.files:
+            raise LibvirtError(f"says: storage volume '{path}' exists already")
+        on_made()
+        data = self.sender.read_bytes(self.sender.open_files[fd])
+        self.host.files[path] = data[:-1] + b"?" if self.spoils else data
+        watch()
+        on_bytes(len(data))
+        return Copied(size=len(data), sent=len(data), digest=hashlib.sha256(data).hexdigest())
+
+    def digest_of(self, path: str, *, on_bytes: Callable[[int], None], watch: Callable[[], object]) -> str:
+        self._enter("digest_of", limit=None)
+        watch()
+        return hashlib.sha256(self.host.read_bytes(path)).hexdigest()
+
+    def remove_file(self, path: str) -> None:
+        self._enter("remove_file")
+        self.host.remove(path)
 
     def _find(self, guest: GuestIdentity) -> FakeGuest | None:
         for found in self.guests:

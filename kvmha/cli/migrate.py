@@ -6,23 +6,26 @@ import argparse
 import json
 import sys
 
-from kvmha.cli.moving import admission, forecasting, through_pacemaker
+from kvmha.cli.moving import admission, forecasting, local_disks, through_pacemaker
 from kvmha.cli.moving.after import check
+from kvmha.cli.moving.copying import Carrying, CopyError
 from kvmha.cli.moving.sight import Sight
 from kvmha.cli.moving.through_pacemaker import MOVED, Move
 from kvmha.cli.moving.watching import Watch
 from kvmha.cli.preflight import VERDICTS, told
 from kvmha.errors import UserError
 from kvmha.host import CommandError
-from kvmha.policy import migration, movability
+from kvmha.policy import copying, migration, movability
 from kvmha.record import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from kvmha.cli.moving.sight import GuestSight
     from kvmha.host import Host
+    from kvmha.policy.copying import Copying
     from kvmha.policy.forecast import Forecast
     from kvmha.policy.migration import Preflight, View
 
@@ -42,6 +45,11 @@ def add(subparsers: Any) -> None:
     parser.add_argument("guest", metavar="GUEST", help="a resource of ocf:kvmha:VirtualDomain")
     parser.add_argument("node", metavar="NODE", nargs="?", help="the target; without it the one with most free memory")
     parser.add_argument("--cold", action="store_true", help="shut it down here and start it there")
+    parser.add_argument(
+        "--copy-disks",
+        action="store_true",
+        help="--cold, and copy the disks that are files of its node to the target, and compare their checksums",
+    )
     parser.add_argument("--force", action="store_true", help="even if a guest loses its place for a host's loss")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, and move nothing")
     parser.add_argument("--no-probe", action="store_true", help="do not measure for a second how fast the guest writes")
@@ -56,8 +64,10 @@ def handler(args: argparse.Namespace, host: Host) -> int:
     if args.node and (sight.node(args.node),) == guest.nodes:
         raise UserError(f"{guest.name} runs on {args.node} already")
     view, preflight = choose(sight, guest, args.node)
-    is_cold = args.cold or preflight.verdict == movability.COLD
-    refuse(preflight, is_cold=args.cold or guest.agent.param("migration_mode") == "cold")
+    wants_cold = args.cold or args.copy_disks
+    is_cold = wants_cold or preflight.verdict == movability.COLD
+    refuse(preflight, is_cold=wants_cold or guest.agent.param("migration_mode") == "cold")
+    disks = _disks(sight, guest, view.target) if args.copy_disks else None
     against = admission.against_move(sight, guest.name, view.target, is_forced=args.force)
     if against and not args.force:
         raise UserError(f"{'; '.join(against)}; --force moves {guest.name} all the same")
@@ -66,23 +76,52 @@ def handler(args: argparse.Namespace, host: Host) -> int:
         memory = view.guest.memory_mib
         basis = forecasting.basis(host, guest, view.target, memory_mib=memory, measures=not args.no_probe)
         made = forecasting.make(guest, basis)
+    if args.dry_run or not args.json:
+        _plan(preflight, made, disks, is_cold=is_cold, as_json=args.json)
     if args.dry_run:
-        _plan(preflight, made, is_cold=is_cold, as_json=args.json)
         return 0
-    if not args.json:
-        _plan(preflight, made, is_cold=is_cold, as_json=False)
-    move = Move(sight, guest, view.target, is_cold=is_cold)
+    carrying = Carrying(sight, guest, view.target, disks, say=_printer(args.json)) if disks is not None else None
+    if carrying is not None:
+        try:
+            carrying.run()
+        except CopyError as error:
+            print(f"kvmha: {guest.name} was not moved: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+    move = Move(sight, guest, view.target, is_cold=is_cold, held_s=carrying.elapsed if carrying is not None else None)
     was_aborted = run(sight, move, made, is_quiet=args.json)
+    return 130 if was_aborted else _end(sight, move, made, carrying, as_json=args.json)
+
+
+def _end(sight: Sight, move: Move, made: Forecast | None, carrying: Carrying | None, *, as_json: bool) -> int:
+    """Look at what became of it, say so, and return the exit code."""
     found = check(sight, move) if move.state == MOVED else ()
-    if args.json:
-        print(json.dumps({**plain(move.result()), "forecast": plain(made), "check": plain(found)}))
+    if as_json:
+        result = {**plain(move.result()), "forecast": plain(made), "check": plain(found)}
+        if carrying is not None:
+            result["copied"] = [{"path": file.path, **plain(each)} for file, each in carrying.pairs()]
+            result["set_aside"] = carrying.set_aside
+        print(json.dumps(result))
     else:
         print(sentence(move))
         for each in found:
             print(f"    {each.said}")
-    if was_aborted:
-        return 130
+        for path, new in carrying.set_aside.items() if carrying is not None else ():
+            print(f"    the disk of {move.source} is now {new}; only {move.target} can start the guest from {path}")
     return 0 if move.state == MOVED and all(each.is_well for each in found) else 1
+
+
+def _disks(sight: Sight, guest: GuestSight, target: str) -> Copying:
+    """Return what is copied. Raises UserError with all that speaks against it."""
+    found = copying.decide(local_disks.look(sight, guest, target))
+    if found.reasons:
+        raise UserError("; ".join(each.said for each in found.reasons))
+    return found
+
+
+def _printer(is_quiet: bool) -> Callable[[str], None]:
+    return lambda text: print(text, file=sys.stderr if is_quiet else sys.stdout, flush=True)
 
 
 def choose(sight: Sight, guest: GuestSight, node: str | None) -> tuple[View, Preflight]:
@@ -156,15 +195,18 @@ def sentence(move: Move) -> str:
     return f"{name} {words.get(found.result, found.result)}{f': {found.reason}' if found.reason else ''}"
 
 
-def _plan(preflight: Preflight, made: Forecast | None, *, is_cold: bool, as_json: bool) -> None:
+def _plan(preflight: Preflight, made: Forecast | None, disks: Copying | None, *, is_cold: bool, as_json: bool) -> None:
+    files = disks.files if disks is not None else ()
     if as_json:
-        print(json.dumps({**plain(preflight), "is_cold": is_cold, "forecast": plain(made)}))
+        print(json.dumps({**plain(preflight), "is_cold": is_cold, "forecast": plain(made), "copies": plain(files)}))
         return
     verdict = VERDICTS[movability.COLD] if is_cold else VERDICTS[preflight.verdict]
     print(f"{preflight.guest} {verdict}, from {preflight.source} to {preflight.target}")
     for reason in preflight.reasons:
         if reason.effect != movability.ALLOWS:
             print(f"    {reason.said}")
+    for file in files:
+        print(f"    {file.path} is copied, {file.allocated / 1048576:.0f} MiB")
     if made is not None:
         print(f"    forecast: {told(made)}")
         for advice in made.advice:

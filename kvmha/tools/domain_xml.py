@@ -159,6 +159,17 @@ def parse_disk_paths(xml: str) -> dict[str, str]:
     return {target.get("dev", ""): _disk(disk).path for disk, target in zip(disks, targets) if target is not None}
 
 
+def parse_nvram(xml: str) -> str:
+    """Return the path of the file that holds what the firmware remembers; empty for none."""
+    from xml.etree import ElementTree
+
+    found = ElementTree.fromstring(xml).find("os/nvram") if xml else None
+    if found is None:
+        return ""
+    source = found.find("source")
+    return source.get("file", "") if source is not None else (found.text or "").strip()
+
+
 def forgets_tpm(xml: str) -> bool:
     """Tell whether an emulated TPM of the definition does not say what becomes of its state.
 

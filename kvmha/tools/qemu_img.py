@@ -27,6 +27,19 @@ def parse_format(out: str) -> str:
     return str(found.get("format", "")) if isinstance(found, dict) else ""
 
 
+def parse_backing(out: str) -> str:
+    """Return the file that an image stands on, as ``info`` found it; empty for one that stands by itself."""
+    import json
+
+    try:
+        found = json.loads(out)
+    except ValueError:
+        return ""
+    if not isinstance(found, dict):
+        return ""
+    return str(found.get("full-backing-filename") or found.get("backing-filename") or found.get("data-file") or "")
+
+
 def overlay_argv(base: str, base_format: str, path: str) -> tuple[str, ...]:
     """Return the command that makes a qcow2 image on top of a base; QEMU 6.1 and later want the base's format."""
     return (PROGRAM, "create", "-q", "-f", "qcow2", "-F", base_format, "-b", base, path)

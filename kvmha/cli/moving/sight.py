@@ -83,10 +83,10 @@ class GuestSight:
         uri = self.agent.param("hypervisor") if node == self._sight.here else migration_order.peer_uri(self.agent, node)
         return Libvirt(self._sight.host, uri, lambda: max(until - self._sight.host.now(), 0.1))
 
-    def lasting_libvirt(self, node: str) -> Libvirt:
+    def lasting_libvirt(self, node: str, limit: float = ASK_LIMIT) -> Libvirt:
         """Return a connection that is asked again and again, each time within the limit of the question."""
         uri = self.agent.param("hypervisor") if node == self._sight.here else migration_order.peer_uri(self.agent, node)
-        return Libvirt(self._sight.host, uri, lambda: ASK_LIMIT)
+        return Libvirt(self._sight.host, uri, lambda: limit)
 
     def _operation(self, name: str, field: str) -> str:
         found = self._sight.cib.operation(self.resource, name)
@@ -154,7 +154,7 @@ class Sight:
     def view(self, guest: GuestSight, target: str) -> migration.View:
         """Return all that the decision on a move is made from."""
         source = guest.nodes[0] if len(guest.nodes) == 1 else ""
-        xml, state = self._definition(guest, source)
+        xml, state = self.definition(guest, source)
         return migration.View(
             guest=_described(guest, xml, state),
             target=target,
@@ -165,7 +165,7 @@ class Sight:
             drbd=self._drbd(xml, source, target),
         )
 
-    def _definition(self, guest: GuestSight, source: str) -> tuple[str, str]:
+    def definition(self, guest: GuestSight, source: str) -> tuple[str, str]:
         """Return the definition of the running guest with what is true of it, and its state; the file's elsewhere."""
         if source:
             try:

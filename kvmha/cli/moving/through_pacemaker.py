@@ -55,13 +55,17 @@ class Result(Record):
 class Move:
     """One move, driven by whoever calls ``look`` again and again."""
 
-    def __init__(self, sight: Sight, guest: GuestSight, target: str, *, is_cold: bool = False) -> None:
+    def __init__(
+        self, sight: Sight, guest: GuestSight, target: str, *, is_cold: bool = False, held_s: float | None = None
+    ) -> None:
+        """``held_s`` is for how long the guest was kept stopped for this move, by ``moves.hold``."""
         self.host = sight.host
         self.sight = sight
         self.guest = guest
         self.source = guest.source
         self.target = target
         self.is_cold = is_cold
+        self._held_s = held_s
         self.state = WAITING
         self.progress: Progress | None = None
         self.reason = ""
@@ -76,7 +80,7 @@ class Move:
 
     def begin(self) -> None:
         """Ask the cluster for the move. Raises CommandError."""
-        if self.guest.name in moves.wished(cib.tree(cib.live(self.host))):
+        if self._held_s is None and self.guest.name in moves.wished(cib.tree(cib.live(self.host))):
             # A run that was killed has left it, perhaps with a failure that the cluster is kept from acting on.
             self._forget_failure()
         self._begun = self.host.now()
@@ -249,7 +253,7 @@ class Move:
             source=self.source,
             target=self.target,
             result=self.state,
-            seconds=round(self.elapsed, 1),
+            seconds=round(self.elapsed + (self._held_s or 0.0), 1),
             downtime_ms=outcome.downtime_ms if outcome is not None and self.state == MOVED else None,
             transferred_mib=round(outcome.processed_mib, 1) if outcome is not None else None,
             reason=self.reason,

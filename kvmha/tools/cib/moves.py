@@ -37,21 +37,56 @@ def wish(root: Element, resource: str, node: str, *, until: int, settings: Setti
     The constraint holds until a moment, in seconds since 1970, and then is nothing, for the case that nobody is left to
     remove it. What the settings were stands in the id of its rule, so that ``withdraw`` finds it, in a later run too.
     """
-    import datetime
-
     withdraw(root, resource)
-    was = _settings(root, resource)
-    name = f"{PREFIX}{resource}"
-    location = root.makeelement("rsc_location", {"id": name, "rsc": resource})
-    section(root, "constraints").append(location)
-    words = {"id": f"{name}{WAS}{was.allow_migrate}{AND}{was.on_fail}", "score": "INFINITY", "boolean-op": "and"}
-    rule = root.makeelement("rule", words)
-    location.append(rule)
+    location = _location(root, resource)
+    rule = _rule(root, location, f"{location.get('id')}{_memory(root, resource)}", "INFINITY")
+    name = location.get("id", "")
     where = {"id": f"{name}-node", "attribute": "#uname", "operation": "eq", "value": node, "type": "string"}
     rule.append(root.makeelement("expression", where))
-    end = datetime.datetime.fromtimestamp(until, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
-    rule.append(root.makeelement("date_expression", {"id": f"{name}-end", "operation": "lt", "end": end}))
+    rule.append(_end(root, name, until))
     _set(root, resource, settings)
+
+
+def hold(root: Element, resource: str, source: str, *, until: int) -> None:
+    """Have a resource stopped until a moment, and from then on, until ``withdraw``, run on no other node than this.
+
+    For a guest whose disks are copied: if nobody is left to end that, it runs again where its disks are whole.
+    """
+    withdraw(root, resource)
+    location = _location(root, resource)
+    name = location.get("id", "")
+    elsewhere = _rule(root, location, f"{name}{_memory(root, resource)}", "-INFINITY")
+    where = {"id": f"{name}-source", "attribute": "#uname", "operation": "ne", "value": source, "type": "string"}
+    elsewhere.append(root.makeelement("expression", where))
+    nowhere = _rule(root, location, f"{name}-held", "-INFINITY")
+    anywhere = {"id": f"{name}-any", "attribute": "#uname", "operation": "defined"}
+    nowhere.append(root.makeelement("expression", anywhere))
+    nowhere.append(_end(root, name, until))
+
+
+def _location(root: Element, resource: str) -> Element:
+    location = root.makeelement("rsc_location", {"id": f"{PREFIX}{resource}", "rsc": resource})
+    section(root, "constraints").append(location)
+    return location
+
+
+def _memory(root: Element, resource: str) -> str:
+    """Return what the settings are, for the id of the first rule."""
+    was = _settings(root, resource)
+    return f"{WAS}{was.allow_migrate}{AND}{was.on_fail}"
+
+
+def _rule(root: Element, location: Element, name: str, score: str) -> Element:
+    rule = root.makeelement("rule", {"id": name, "score": score, "boolean-op": "and"})
+    location.append(rule)
+    return rule
+
+
+def _end(root: Element, name: str, until: int) -> Element:
+    import datetime
+
+    end = datetime.datetime.fromtimestamp(until, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
+    return root.makeelement("date_expression", {"id": f"{name}-end", "operation": "lt", "end": end})
 
 
 def silence(root: Element, resource: str) -> None:

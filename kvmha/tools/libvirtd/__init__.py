@@ -14,6 +14,7 @@ from kvmha.tools.libvirtd.connection import (
     load,
     lookup,
 )
+from kvmha.tools.libvirtd.files import Copied, NodeFiles, Room, Stopped
 from kvmha.tools.libvirtd.node import NodeQuestions
 from kvmha.tools.libvirtd.progress import Progress, progress_of
 from kvmha.tools.libvirtd.words import JOBS, REASONS, SHUTDOWN_MODES, STATES, state_of
@@ -23,6 +24,7 @@ __all__ = [
     "REASONS",
     "SHUTDOWN_MODES",
     "STATES",
+    "Copied",
     "Defined",
     "Domain",
     "Libvirt",
@@ -33,7 +35,9 @@ __all__ = [
     "LibvirtUnreachable",
     "Migration",
     "Progress",
+    "Room",
     "Size",
+    "Stopped",
     "load",
 ]
 
@@ -104,7 +108,7 @@ class Migration(Record):
     """More of libvirt's parameters: numbers, texts and tuples of texts, by libvirt's names."""
 
 
-class Libvirt(NodeQuestions):
+class Libvirt(NodeQuestions, NodeFiles):
     """A hypervisor."""
 
     def domain(self, guest: GuestIdentity, limit: float = CALL_LIMIT) -> Domain | None:

@@ -81,3 +81,29 @@ def test_the_failures_of_a_move_are_read_from_the_record_of_all_nodes():
         ("migrate_to", "n1", 9, "why"), ("stop", "n2", 3, ""),
     ]  # fmt: skip
     assert moves.failures(root(), "web1") == ()
+
+
+@pytest.mark.parametrize("meta", [META, ""], ids=["movable", "unset"])
+def test_a_guest_that_was_held_has_its_settings_back_whoever_ends_that(meta):
+    tree = root(meta)
+    before = text(tree)
+    for _ in range(2):
+        moves.hold(tree, "web1", "n1", until=NOON)
+    assert moves.wished(tree) == ("web1",)
+    moves.wish(tree, "web1", "n2", until=NOON, settings=moves.Settings(allow_migrate="false"))
+    assert len(tree.findall(".//rsc_location/rule")) == 1
+    moves.withdraw(tree, "web1")
+    assert text(tree) == before
+
+
+def test_a_guest_that_is_held_runs_nowhere_for_a_time_and_on_no_other_node_until_that_is_withdrawn():
+    tree = root()
+    moves.hold(tree, "web1", "n1", until=NOON)
+    first, second = tree.findall(".//rsc_location/rule")
+    assert [rule.get("score") for rule in (first, second)] == ["-INFINITY", "-INFINITY"]
+    assert [(each.tag, each.get("operation"), each.get("value")) for each in first] == [("expression", "ne", "n1")]
+    assert [(each.tag, each.get("operation")) for each in second] == [
+        ("expression", "defined"),
+        ("date_expression", "lt"),
+    ]
+    assert second[1].get("end") == "2027-01-15 08:00:00Z"
