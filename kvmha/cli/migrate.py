@@ -6,8 +6,7 @@ import argparse
 import json
 import sys
 
-from kvmha.cli.moving import admission, forecasting, local_disks, through_pacemaker
-from kvmha.cli.moving.after import check
+from kvmha.cli.moving import admission, after, forecasting, local_disks, through_pacemaker
 from kvmha.cli.moving.copying import Carrying, CopyError
 from kvmha.cli.moving.sight import Sight
 from kvmha.cli.moving.through_pacemaker import MOVED, Move
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from kvmha.policy.copying import Copying
     from kvmha.policy.forecast import Forecast
     from kvmha.policy.migration import Preflight, View
+    from kvmha.policy.performance import Sample
 
 PATIENCE_AFTER_ABORT = 60.0
 """Seconds in which a move that is aborted by the operator is over."""
@@ -52,7 +52,9 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("--force", action="store_true", help="even if a guest loses its place for a host's loss")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, and move nothing")
-    parser.add_argument("--no-probe", action="store_true", help="do not measure for a second how fast the guest writes")
+    parser.add_argument(
+        "--no-probe", action="store_true", help="do not measure how fast the guest writes, nor how it does"
+    )
     parser.add_argument("--json", action="store_true", help="print the plan, or the result, as JSON")
     parser.set_defaults(handler=handler)
 
@@ -89,14 +91,26 @@ def handler(args: argparse.Namespace, host: Host) -> int:
             return 1
         except KeyboardInterrupt:
             return 130
+    # A guest that boots does other things than one that ran for long, and tells nothing about the node.
+    before = None if is_cold or args.no_probe else after.sample(sight, guest, guest.source)
     move = Move(sight, guest, view.target, is_cold=is_cold, held_s=carrying.elapsed if carrying is not None else None)
     was_aborted = run(sight, move, made, is_quiet=args.json)
-    return 130 if was_aborted else _end(sight, move, made, carrying, as_json=args.json)
+    return 130 if was_aborted else _end(sight, move, made, before, carrying, as_json=args.json)
 
 
-def _end(sight: Sight, move: Move, made: Forecast | None, carrying: Carrying | None, *, as_json: bool) -> int:
-    """Look at what became of it, say so, and return the exit code."""
-    found = check(sight, move) if move.state == MOVED else ()
+def _end(
+    sight: Sight,
+    move: Move,
+    made: Forecast | None,
+    before: Sample | None,
+    carrying: Carrying | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Look at what became of it, say so, and return the exit code; how it does is told, and no failure."""
+    found = after.check(sight, move) if move.state == MOVED else ()
+    is_well = move.state == MOVED and all(each.is_well for each in found)
+    found += after.compared(sight, move, before) if is_well else ()
     if as_json:
         result = {**plain(move.result()), "forecast": plain(made), "check": plain(found)}
         if carrying is not None:
@@ -109,7 +123,7 @@ def _end(sight: Sight, move: Move, made: Forecast | None, carrying: Carrying | N
             print(f"    {each.said}")
         for path, new in carrying.set_aside.items() if carrying is not None else ():
             print(f"    the disk of {move.source} is now {new}; only {move.target} can start the guest from {path}")
-    return 0 if move.state == MOVED and all(each.is_well for each in found) else 1
+    return 0 if is_well else 1
 
 
 def _disks(sight: Sight, guest: GuestSight, target: str) -> Copying:

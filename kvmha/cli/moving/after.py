@@ -1,18 +1,22 @@
-"""What is true of a guest after its move: that it runs where it should and nowhere else, and that it answers."""
+"""What is true of a guest after its move: that it runs where it should and nowhere else, answers, and how it does."""
 
 from __future__ import annotations
 
 from kvmha.host import CommandError
+from kvmha.policy import performance
 from kvmha.record import Record
 from kvmha.tools.domain_xml import has_connected_agent
 from kvmha.tools.libvirtd import LibvirtError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kvmha.cli.moving.sight import Sight
+    from kvmha.cli.moving.sight import GuestSight, Sight
     from kvmha.cli.moving.through_pacemaker import Move
 
 SCRIPT_LIMIT = 30.0
+
+SAMPLE_S = 2.0
+"""Seconds for which a guest is looked at, before its move and after it."""
 
 
 class Found(Record):
@@ -21,6 +25,25 @@ class Found(Record):
     code: str
     is_well: bool
     said: str
+
+
+def sample(sight: Sight, guest: GuestSight, node: str) -> performance.Sample | None:
+    """Look for some seconds how a guest does on a node; None where libvirt does not tell."""
+    libvirt = guest.lasting_libvirt(node)
+    try:
+        first = libvirt.counters(guest.identity)
+        if first is None:
+            return None
+        sight.host.sleep(SAMPLE_S)
+        return performance.sample(first, libvirt.counters(guest.identity))
+    except LibvirtError:
+        return None
+
+
+def compared(sight: Sight, move: Move, before: performance.Sample | None) -> tuple[Found, ...]:
+    """Return how a guest does now against before; nothing where that is not known."""
+    found = performance.compare(before, sample(sight, move.guest, move.target)) if before is not None else None
+    return () if found is None else (Found(code="performance", is_well=not found.is_worse, said=found.said),)
 
 
 def check(sight: Sight, move: Move) -> tuple[Found, ...]:

@@ -14,6 +14,7 @@ from kvmha.tools.libvirtd.connection import (
     load,
     lookup,
 )
+from kvmha.tools.libvirtd.counters import GuestCounters
 from kvmha.tools.libvirtd.files import Copied, NodeFiles, Room, Stopped
 from kvmha.tools.libvirtd.node import NodeQuestions
 from kvmha.tools.libvirtd.progress import Progress, progress_of
@@ -108,7 +109,7 @@ class Migration(Record):
     """More of libvirt's parameters: numbers, texts and tuples of texts, by libvirt's names."""
 
 
-class Libvirt(NodeQuestions, NodeFiles):
+class Libvirt(NodeQuestions, NodeFiles, GuestCounters):
     """A hypervisor."""
 
     def domain(self, guest: GuestIdentity, limit: float = CALL_LIMIT) -> Domain | None:
