@@ -7,7 +7,7 @@ import json
 import sys
 
 from kvmha.cli.migrate import sentence
-from kvmha.cli.moving import admission, forecasting
+from kvmha.cli.moving import admission, decided, forecasting
 from kvmha.cli.moving.sight import Sight
 from kvmha.cli.moving.through_pacemaker import MOVED, RESTARTED, Move
 from kvmha.cli.moving.watching import Watch
@@ -64,9 +64,11 @@ def handler(args: argparse.Namespace, host: Host) -> int:
         raise UserError(f"{node} is not online, so there is nothing to drain")
     if status.is_standby:
         raise UserError(f"{node} is in standby already; kvmha undrain {node} ends that")
-    made, forecasts = _plan(sight, node, args)
+    inputs, forecasts = _inputs(sight, node, args)
+    made = draining.plan(**inputs)
     refusals = [f"{each.guest} has nowhere to go: {'; '.join(each.reasons)}" for each in made.refusals]
     refusals += [*admission.against_drain(sight, node, is_forced=args.force), *_data_loss(sight, node)]
+    decided.drain(host, node, inputs, made, refusals=refusals, forced=args.force)
     if args.dry_run:
         _show(made, node, refusals, as_json=args.json)
         return 2 if refusals else 0
@@ -84,7 +86,8 @@ def handler(args: argparse.Namespace, host: Host) -> int:
     return code
 
 
-def _plan(sight: Sight, node: str, args: argparse.Namespace) -> tuple[Plan, dict[str, Forecast | None]]:
+def _inputs(sight: Sight, node: str, args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Forecast | None]]:
+    """Return the arguments of the plan, and the forecast of each guest."""
     movers: list[draining.Mover] = []
     forecasts: dict[str, Forecast | None] = {}
     free: dict[str, float] = {}
@@ -100,6 +103,7 @@ def _plan(sight: Sight, node: str, args: argparse.Namespace) -> tuple[Plan, dict
                 measures = not args.no_probe and not candidates
                 basis = forecasting.basis(sight.host, guest, target, memory_mib=memory, measures=measures)
                 forecasts[guest.name] = made = forecasting.make(guest, basis)
+                decided.forecast(sight.host, guest.name, target, forecasting.inputs(guest, basis), made)
                 seconds = made.seconds
             candidates.append(draining.Candidate(preflight=found, seconds=seconds))
         priority = guest.resource.meta.get("priority", "0")
@@ -113,7 +117,10 @@ def _plan(sight: Sight, node: str, args: argparse.Namespace) -> tuple[Plan, dict
         )
     limit = sight.cib.properties.get("migration-limit", "")
     at_once = int(limit) if limit.isdigit() and int(limit) else AT_ONCE
-    return draining.plan(tuple(movers), free, at_once=at_once, may_be_cold=args.cold), forecasts
+    return (
+        {"movers": tuple(movers), "free_mib": free, "at_once": at_once, "may_be_cold": bool(args.cold)},
+        forecasts,
+    )
 
 
 def _data_loss(sight: Sight, node: str) -> list[str]:

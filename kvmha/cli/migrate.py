@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from kvmha.cli.moving import admission, after, forecasting, local_disks, through_pacemaker
+from kvmha.cli.moving import admission, after, decided, forecasting, local_disks, through_pacemaker
 from kvmha.cli.moving.copying import Carrying, CopyError
 from kvmha.cli.moving.sight import Sight
 from kvmha.cli.moving.through_pacemaker import MOVED, Move
@@ -78,6 +78,7 @@ def handler(args: argparse.Namespace, host: Host) -> int:
         memory = view.guest.memory_mib
         basis = forecasting.basis(host, guest, view.target, memory_mib=memory, measures=not args.no_probe)
         made = forecasting.make(guest, basis)
+        decided.forecast(host, guest.name, view.target, forecasting.inputs(guest, basis), made)
     if args.dry_run or not args.json:
         _plan(preflight, made, disks, is_cold=is_cold, as_json=args.json)
     if args.dry_run:
@@ -128,7 +129,9 @@ def _end(
 
 def _disks(sight: Sight, guest: GuestSight, target: str) -> Copying:
     """Return what is copied. Raises UserError with all that speaks against it."""
-    found = copying.decide(local_disks.look(sight, guest, target))
+    view = local_disks.look(sight, guest, target)
+    found = copying.decide(view)
+    decided.disks(sight.host, view, found)
     if found.reasons:
         raise UserError("; ".join(each.said for each in found.reasons))
     return found
@@ -146,7 +149,9 @@ def choose(sight: Sight, guest: GuestSight, node: str | None) -> tuple[View, Pre
         raise UserError(f"there is no other node that {guest.name} could move to")
     found = [(view, migration.decide(view)) for view in (sight.view(guest, target) for target in targets)]
     order = movability.VERDICTS.index
-    return min(found, key=lambda each: (order(each[1].verdict), -(each[0].there.free_mib or 0.0), each[0].target))
+    best = min(found, key=lambda each: (order(each[1].verdict), -(each[0].there.free_mib or 0.0), each[0].target))
+    decided.target(sight.host, *best, [each[1] for each in found if each is not best])
+    return best
 
 
 def refuse(preflight: Preflight, *, is_cold: bool) -> None:

@@ -42,6 +42,13 @@ PLACES = (
 )  # fmt: skip
 """The rules of placement (policy/placement/fitting), in the order in which they are tried on each host."""
 
+TARGETS = (
+    "no-quorum", "not-running", "already-there", "target-offline", "target-standby", "target-banned", "fencing-pending",
+    "not-well", "not-allowed", "mode-cold", "abort-restarts", "libvirt-silent", "copy-there", "cpu", "machine-missing",
+    "versions", "memory", "huge-pages", "moves-under-way", "steal", "devices", "bridges", "networks", "drbd", "path",
+)  # fmt: skip
+"""The rules of a preflight (policy/migration), in the order in which they are looked at."""
+
 KINDS = (
     Kind(
         name="admission",
@@ -49,7 +56,20 @@ KINDS = (
         function="admit",
         rules=(*PLACES, "n-plus-one"),
     ),
+    Kind(
+        name="copy-disks",
+        module="kvmha.policy.copying",
+        function="decide",
+        rules=("not-on-source", "definition-missing", "no-file", "has-backing", "file-there", "storage-short"),
+    ),
     Kind(name="drain", module="kvmha.policy.placement.admission", function="why_not_drain", rules=PLACES),
+    Kind(name="drain-plan", module="kvmha.policy.draining", function="plan", rules=("preflight", "memory", "priority")),
+    Kind(
+        name="forecast",
+        module="kvmha.policy.forecast",
+        function="forecast",
+        rules=("plain", "auto-converge", "post-copy", "moves-before"),
+    ),
     Kind(name="n-plus-one", module="kvmha.policy.placement", function="n_plus_one", rules=PLACES),
     Kind(name="place", module="kvmha.policy.placement", function="choices", rules=PLACES),
     Kind(
@@ -102,6 +122,13 @@ KINDS = (
         module="kvmha.policy.promotion",
         function="why_not_promote",
         rules=("quorum", "stale", "running"),
+    ),
+    Kind(name="preflight", module="kvmha.policy.migration", function="decide", rules=TARGETS),
+    Kind(
+        name="push",
+        module="kvmha.policy.convergence",
+        function="next_step",
+        rules=("deadline", "silence", "post-copy", "pause", "hopeless"),
     ),
     Kind(name="start", module="kvmha.policy.start", function="why_not", rules=("beside", "disk", "memory")),
 )

@@ -10,6 +10,8 @@ from kvmha.resources.virtual_domain import history, migration_order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kvmha.cli.moving.sight import GuestSight
     from kvmha.host import Host
     from kvmha.policy.forecast import Forecast, Past
@@ -46,14 +48,19 @@ def basis(host: Host, guest: GuestSight, target: str, *, memory_mib: float, meas
     return Basis(memory_mib=memory_mib, path_mib_s=known, path_from=path_from, dirty_mib_s=dirty, past=past)
 
 
-def make(guest: GuestSight, found: Basis) -> Forecast:
-    """Return the forecast for a guest with its own schedule and limits."""
+def inputs(guest: GuestSight, found: Basis) -> dict[str, Any]:
+    """Return the arguments of the forecast for a guest, with its own schedule and limits."""
     reserve = migration_order.RESERVE_S
-    return forecast.forecast(
-        memory_mib=found.memory_mib,
-        path_mib_s=found.path_mib_s,
-        dirty_mib_s=found.dirty_mib_s,
-        schedule=migration_order.schedule_of(guest.agent),
-        limits=migration_order.limits(guest.agent, max(guest.timeout_s - reserve, 1.0)),
-        past=found.past,
-    )
+    return {
+        "memory_mib": found.memory_mib,
+        "path_mib_s": found.path_mib_s,
+        "dirty_mib_s": found.dirty_mib_s,
+        "schedule": migration_order.schedule_of(guest.agent),
+        "limits": migration_order.limits(guest.agent, max(guest.timeout_s - reserve, 1.0)),
+        "past": found.past,
+    }
+
+
+def make(guest: GuestSight, found: Basis) -> Forecast:
+    """Return the forecast for a guest."""
+    return forecast.forecast(**inputs(guest, found))

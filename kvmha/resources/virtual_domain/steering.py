@@ -55,15 +55,17 @@ class Steering:
                 if progress.is_handed_over:
                     # The target has been, or is about to be, asked to run it: nothing is pushed or called back now.
                     return
-            step = convergence.next_step(self.course, self.schedule, self.limits, at=self.elapsed)
+            at = self.elapsed
+            step = convergence.next_step(self.course, self.schedule, self.limits, at=at)
             if progress is not None or step.act == convergence.ABORT:
-                self._take(step)
+                self._take(step, at)
         except LibvirtError as error:
             if not self._was_refused:
                 self.agent.report.log(f"moving {self.guest.name}: {error}", warning=True)
             self._was_refused = True
 
-    def _take(self, step: Step) -> None:
+    def _take(self, step: Step, at: float) -> None:
+        course = self.course
         if step.act == convergence.RAISE:
             self.libvirt.set_max_downtime(self.guest, step.downtime_ms)
             self._tell(f"allowed a pause of {step.downtime_ms} ms", step)
@@ -74,6 +76,23 @@ class Steering:
             self.libvirt.abort_job(self.guest)
             self.why_aborted = step.reason
         self.course = convergence.taken(self.course, step)
+        if step.act in (convergence.POST_COPY, convergence.ABORT):
+            self._write_down(course, at, step)
+
+    def _write_down(self, course: Course, at: float, step: Step) -> None:
+        """Keep what cannot be taken back in the journal of decisions."""
+        from kvmha import journal
+
+        resource = self.agent.env.instance.partition(":")[0]
+        journal.record(
+            self.agent.host,
+            "push",
+            {"course": course, "schedule": self.schedule, "limits": self.limits, "at": at},
+            step,
+            subject=f"migrate {self.guest.name} {self.agent.env.migrate_target}",
+            said=f"{step.act}: {step.reason}",
+            guests=sorted({self.guest.name, resource}),
+        )
 
     def _tell(self, what: str, step: Step) -> None:
         self.agent.report.log(f"moving {self.guest.name}: {what}, as {step.reason}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from kvmha import journal
 from kvmha.ocf import codes
 from kvmha.ocf.agent import perform
 from kvmha.ocf.env import OcfEnv
+from kvmha.policy import decisions
 from kvmha.resources.virtual_domain import VirtualDomain
 from kvmha.tools.libvirtd import LibvirtError, Progress
 from kvmha.tools.libvirtd.progress import progress_of
@@ -60,6 +62,11 @@ def test_a_guest_that_writes_too_fast_gets_its_whole_pause_and_not_more_and_stay
         "migration of web1 to n2 was aborted, and the guest runs on here: it had not ended after 100 s: 200 MiB left, "
         "300 MiB/s written and 100 MiB/s sent"
     )
+    # What cannot be taken back is in the journal, whole; a longer pause is not.
+    (entry,) = journal.entries(host)
+    assert (entry.kind, entry.subject, entry.guests) == ("push", "migrate web1 n2", ("web1",))
+    assert entry.said.startswith("abort: it had not ended after 100 s")
+    assert decisions.again(entry).is_same
 
 
 def test_where_post_copy_is_allowed_such_a_guest_goes_over(host, libvirt, target):
@@ -68,6 +75,7 @@ def test_where_post_copy_is_allowed_such_a_guest_goes_over(host, libvirt, target
     assert move(host, migration_mode="hybrid") == codes.SUCCESS
     assert (libvirt.calls.count("start_post_copy"), "abort_job" in libvirt.calls) == (1, False)
     assert [guest.state for guest in target.guests] == ["running"]
+    assert [entry.said.partition(":")[0] for entry in journal.entries(host)] == ["post-copy"]
 
 
 def test_a_guest_that_has_gone_over_is_not_called_back(host, libvirt, target, capfd):
