@@ -356,6 +356,8 @@ class FakeLibvirt:
         self.saving: float | None = 5.0
         """Seconds that a save of a guest's memory takes, None for one that never ends."""
         self.orders: list[Migration] = []
+        self.carries_mib_s = 80.0
+        """What its stream carries."""
         self.free_bytes = 10 * 1024**3
         self.sender = host
         """The machine whose files are sent here."""
@@ -725,6 +727,10 @@ class FakeLibvirt:
         self._enter("digest_of", limit=None)
         watch()
         return hashlib.sha256(self.host.read_bytes(path)).hexdigest()
+
+    def path_mib_s(self, mib: int = 32) -> float:
+        self._enter("path_mib_s")
+        return self.carries_mib_s
 
     def remove_file(self, path: str) -> None:
         self._enter("remove_file")

@@ -101,7 +101,7 @@ def _inputs(sight: Sight, node: str, args: argparse.Namespace) -> tuple[dict[str
             found, seconds = migration.decide(view), draining.COLD_S
             if found.verdict == movability.LIVE:
                 measures = not args.no_probe and not candidates
-                basis = forecasting.basis(sight.host, guest, target, memory_mib=memory, measures=measures)
+                basis = forecasting.basis(sight.host, guest, view.path, memory_mib=memory, measures=measures)
                 forecasts[guest.name] = made = forecasting.make(guest, basis)
                 decided.forecast(sight.host, guest.name, target, forecasting.inputs(guest, basis), made)
                 seconds = made.seconds

@@ -52,6 +52,7 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("--force", action="store_true", help="even if a guest loses its place for a host's loss")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, and move nothing")
+    parser.add_argument("--measure-path", action="store_true", help="send 32 MiB to see what the path carries")
     parser.add_argument(
         "--no-probe", action="store_true", help="do not measure how fast the guest writes, nor how it does"
     )
@@ -62,6 +63,7 @@ def add(subparsers: Any) -> None:
 def handler(args: argparse.Namespace, host: Host) -> int:
     """Plan, refuse, move, prove."""
     sight = Sight(host)
+    sight.measures_path = args.measure_path
     guest = sight.guest(args.guest)
     if args.node and (sight.node(args.node),) == guest.nodes:
         raise UserError(f"{guest.name} runs on {args.node} already")
@@ -76,7 +78,7 @@ def handler(args: argparse.Namespace, host: Host) -> int:
     made = None
     if not is_cold and view.guest.memory_mib:
         memory = view.guest.memory_mib
-        basis = forecasting.basis(host, guest, view.target, memory_mib=memory, measures=not args.no_probe)
+        basis = forecasting.basis(host, guest, view.path, memory_mib=memory, measures=not args.no_probe)
         made = forecasting.make(guest, basis)
         decided.forecast(host, guest.name, view.target, forecasting.inputs(guest, basis), made)
     if args.dry_run or not args.json:

@@ -40,6 +40,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("guest", metavar="GUEST", nargs="?", help="a resource of ocf:kvmha:VirtualDomain")
     parser.add_argument("--to", metavar="NODE", help="this target only; without it all other nodes are looked at")
     parser.add_argument("--domain-xml", metavar="FILE", help="judge this definition, and no guest of a cluster")
+    parser.add_argument("--measure-path", action="store_true", help="send 32 MiB to see what the path carries")
     parser.add_argument("--no-probe", action="store_true", help="do not measure for a second how fast the guest writes")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(handler=handler)
@@ -57,6 +58,7 @@ def handler(args: argparse.Namespace, host: Host) -> int:
     from kvmha.cli.moving.sight import Sight
 
     sight = Sight(host)
+    sight.measures_path = args.measure_path
     guest = sight.guest(args.guest)
     targets = [sight.node(args.to)] if args.to else [node for node in sight.nodes if (node,) != guest.nodes]
     found: list[tuple[Preflight, Forecast | None]] = []
@@ -66,7 +68,7 @@ def handler(args: argparse.Namespace, host: Host) -> int:
         made = None
         if preflight.verdict == movability.LIVE and view.guest.memory_mib:
             basis = forecasting.basis(
-                host, guest, target, memory_mib=view.guest.memory_mib, measures=not args.no_probe and not found
+                host, guest, view.path, memory_mib=view.guest.memory_mib, measures=not args.no_probe and not found
             )
             made = forecasting.make(guest, basis)
         found.append((preflight, made))

@@ -7,6 +7,8 @@ there before any memory flows, and a move that fails then leaves the guest runni
 
 from __future__ import annotations
 
+from kvmha.policy import migration_path
+from kvmha.policy.migration_path import Path
 from kvmha.policy.movability import ALLOWS, COLD, DEPENDS, FORBIDS, LIVE, REFUSED, TIES, Device, Reason, judge
 from kvmha.record import Record
 
@@ -15,6 +17,9 @@ STEAL_LIMIT = 10.0
 
 SAME, MORE, LESS = "identical", "superset", "incompatible"
 """libvirt's answers to whether a host has a processor's features (virCPUCompareResult)."""
+
+REFUSED_LOGIN = ("authentication", "Permission denied", "Host key verification", "certificate", "TLS")
+"""Words of libvirt's by which a node that refuses is told from one that is not there (libvirt 9.0, OpenSSH 9.2)."""
 
 TOLD = (ALLOWS, DEPENDS)
 
@@ -48,6 +53,8 @@ class Guest(Record):
     keeps_running: bool = False
     """The cluster leaves the guest alone where its move is given up (on-fail=block of migrate_to)."""
     transport: str = ""
+    limit_s: float | None = None
+    """The time that a move of it has."""
 
 
 class Libvirt(Record):
@@ -69,7 +76,6 @@ class Libvirt(Record):
     moves: int | None = None
     """Migrations that are under way there."""
     steal_percent: float | None = None
-    mtu: int | None = None
 
 
 class Disk(Record):
@@ -92,6 +98,7 @@ class View(Record):
     """The source's."""
     there: Libvirt
     drbd: tuple[Disk, ...] = ()
+    path: Path = Path()
 
 
 class Preflight(Record):
@@ -156,6 +163,8 @@ def _target(view: View) -> list[Reason]:
     there, here, target = view.there, view.here, view.target
     found = []
     if there.silence:
+        if any(word in there.silence for word in REFUSED_LOGIN):
+            return [_no("login-refused", f"{target}'s libvirt does not let this node in: {there.silence}")]
         return [_no("libvirt-silent", f"{target}'s libvirt does not answer: {there.silence}")]
     if there.has_copy:
         found.append(_no("copy-there", f"{target} has a copy of {view.guest.name} already"))
@@ -244,10 +253,17 @@ def _disks(view: View) -> list[Reason]:
 
 
 def _path(view: View) -> list[Reason]:
-    found = []
-    if view.here.mtu and view.there.mtu and view.here.mtu != view.there.mtu:
-        said = f"the migration path has an MTU of {view.here.mtu} here and of {view.there.mtu} on {view.target}"
-        found.append(_reason("mtu-differs", DEPENDS, said, here=view.here.mtu, there=view.there.mtu))
+    guest = view.guest
+    found = list(
+        migration_path.judge(
+            view.path,
+            guest=guest.name,
+            source=guest.nodes[0] if len(guest.nodes) == 1 else "",
+            target=view.target,
+            memory_mib=guest.memory_mib,
+            limit_s=guest.limit_s,
+        )
+    )
     if view.guest.transport == "tcp":
         said = "migration_transport=tcp is neither encrypted nor authenticated: tls, or ssh as a user of its own, is"
         found.append(_reason("path-clear", DEPENDS, said))

@@ -31,6 +31,16 @@ def migrate_uri(address: str, port: int | None) -> str:
     return f"tcp://{address}:{port}" if port else f"tcp://{address}"
 
 
+def host_of(uri: str) -> str:
+    """Return the host in a URI of a move; empty for one without."""
+    from urllib.parse import urlsplit
+
+    try:
+        return urlsplit(uri if "://" in uri else uri.replace(":", "://", 1)).hostname or ""
+    except ValueError:
+        return ""
+
+
 def why_not_remote(uri: str) -> str | None:
     """Return why a text is no URI of another machine's libvirt, or None."""
     scheme, found, rest = uri.partition("://")

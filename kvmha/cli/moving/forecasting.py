@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kvmha.cli.moving.sight import GuestSight
     from kvmha.host import Host
     from kvmha.policy.forecast import Forecast, Past
+    from kvmha.policy.migration_path import Path
 
 
 class Basis(Record):
@@ -27,12 +28,11 @@ class Basis(Record):
     past: tuple[Past, ...]
 
 
-def basis(host: Host, guest: GuestSight, target: str, *, memory_mib: float, measures: bool) -> Basis:
+def basis(host: Host, guest: GuestSight, path: Path, *, memory_mib: float, measures: bool) -> Basis:
     """Measure, or look up, what a forecast needs; the guest's writing is measured for a second if ``measures``."""
     past = history.read(host, guest.name)
     limit = float(guest.agent.param("migration_bandwidth") or guest.agent.param("migration_speed") or 0)
-    known = forecast.path_speed(past, guest.source, target, 0.0)
-    path_from = "the moves before"
+    known, path_from = path.speed_mib_s, path.speed_from
     if not known:
         known, path_from = DEFAULT_BANDWIDTH_MIB_S, "assumed: one gigabit per second"
     if limit and limit < known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvmha.cli.moving import path
 from kvmha.errors import UserError
 from kvmha.host import CommandError
 from kvmha.ocf.env import OcfEnv
@@ -113,6 +114,8 @@ class Sight:
         self.cib_text = cib.live(host, timeout=ASK_LIMIT)
         self.cib = cib.read(self.cib_text)
         self.status = self._look()
+        self.measures_path = False
+        """Send something through a path to see what it carries."""
 
     def _look(self) -> ClusterStatus:
         found = crm_mon.look(self.host, timeout=ASK_LIMIT)
@@ -155,14 +158,17 @@ class Sight:
         """Return all that the decision on a move is made from."""
         source = guest.nodes[0] if len(guest.nodes) == 1 else ""
         xml, state = self.definition(guest, source)
+        there = self._libvirt(guest, target, xml)
+        is_let_in = not there.silence and self.here != target
         return migration.View(
             guest=_described(guest, xml, state),
             target=target,
             places=self._places(guest),
             is_quorate=self.status.is_quorate,
             here=self._libvirt(guest, source, ""),
-            there=self._libvirt(guest, target, xml),
+            there=there,
             drbd=self._drbd(xml, source, target),
+            path=path.look(self.host, guest, target, here=self.here, is_let_in=is_let_in, measures=self.measures_path),
         )
 
     def definition(self, guest: GuestSight, source: str) -> tuple[str, str]:
@@ -265,6 +271,7 @@ def _described(guest: GuestSight, xml: str, state: str) -> migration.Guest:
         devices=devices,
         keeps_running=guest.on_fail == "block" or not guest.has_primary,
         transport=guest.agent.param("migration_transport"),
+        limit_s=max(guest.timeout_s - migration_order.RESERVE_S, 1.0),
     )
 
 

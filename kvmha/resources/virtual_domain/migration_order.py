@@ -118,6 +118,14 @@ def peer_uri(agent: VirtualDomain, node: str) -> str:
     return uri
 
 
+def stream_host(agent: VirtualDomain, node: str) -> str:
+    """Return the name or address to which a guest's memory goes, as far as it is known before libvirt is asked."""
+    options, _wrong = virsh_options.parse(agent.param("migrate_options"))
+    uri = _named(agent.param("migrateuri") or options.parameters.get(virsh_options.MIGRATE_URI, ""), node)
+    found = migration_uri.host_of(uri) if uri else ""
+    return found or migration_uri.on_network(node, agent.param("migration_network_suffix"))
+
+
 def _own_stream(agent: VirtualDomain, target: str) -> str:
     suffix, port = agent.param("migration_network_suffix"), agent.param("migrateport")
     return migration_uri.migrate_uri(migration_uri.on_network(target, suffix) if suffix or port else "", port)

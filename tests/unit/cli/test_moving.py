@@ -9,7 +9,7 @@ import pytest
 from kvmha.cli.main import main
 from kvmha.cli.moving import admission
 from kvmha.policy import placement
-from kvmha.tools import cib, crm_mon
+from kvmha.tools import cib, crm_mon, route
 from tests.fakes import UNREACHABLE, FakeHost, FakeLibvirt
 
 MOVABLE = """\
@@ -36,6 +36,7 @@ def host():
     host.files["/etc/web1.xml"] = MOVABLE.encode()
     host.commands[cib.query_argv()] = CIB
     host.commands[crm_mon.ARGV] = STATUS.format(online="true", standby="false")
+    host.commands[route.lookup_argv("n2")] = (2, "", "")
     return host
 
 

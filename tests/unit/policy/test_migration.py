@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvmha.policy.migration import Disk, Guest, Libvirt, Place, View, check_invariants, decide
+from kvmha.policy.migration_path import Path
 from kvmha.policy.movability import COLD, KINDS, LIVE, REFUSED, VERDICTS, Device
 
 N1, N2 = Place(name="n1", is_online=True), Place(name="n2", is_online=True)
@@ -66,7 +67,19 @@ def test_where_all_is_well_it_moves_live_and_nothing_is_said():
          "huge-pages-short", "short of 3.0 GiB in huge pages of 2048 KiB"),
         (changed(there={"moves": 2}), LIVE, "moves-under-way", "2 other moves"),
         (changed(here={"steal_percent": 40.0}), LIVE, "steal", "the source loses 40 %"),
-        (changed(here={"mtu": 9000}, there={"mtu": 1500}), LIVE, "mtu-differs", "9000 here and of 1500 on n2"),
+        (changed(there={"silence": "says: authentication failed"}), REFUSED, "login-refused", "let this node in"),
+        (changed(path=Path(device="eth1", mtu=9000, carries_mtu=False)), COLD, "mtu-blocked", "9000 bytes, the MTU of"),
+        (changed(path=Path(mtu=1500, carries_mtu=True)), LIVE, "mtu-carried", "1500 bytes reach n2"),
+        (changed(guest={"limit_s": 30.0}, path=Path(speed_mib_s=100.0, speed_from="measured")), LIVE, "path-slow",
+         "alone takes 41 s at 100 MiB/s (measured), and its move has 30 s"),
+        (changed(guest={"limit_s": 50.0}, path=Path(speed_mib_s=100.0, speed_from="measured")), LIVE, "path-speed",
+         "carries 100 MiB/s: measured"),
+        (changed(path=Path(tried_from="n3")), LIVE, "login-untried", "takes orders from n1 was not tried"),
+        (changed(path=Path(tried_from="n1", transport="tls")), LIVE, "login-tried", "lets n1 in (tls)"),
+        (changed(path=Path(tls_problem="it has expired", is_tls_expired=True)), COLD, "tls", "expired"),
+        (changed(path=Path(tls_problem="it is not there")), LIVE, "tls", "not there"),
+        (changed(path=Path(unprivileged_faults="0")), LIVE, "post-copy-faults", "and it is 0"),
+        (changed(path=Path(unprivileged_faults="")), LIVE, "post-copy-faults", "could not be looked up"),
         (changed(guest={"devices": (Device(kind="interface-bridge", name="br1"),)}, there={"bridges": ("br0", "lo")}),
          REFUSED, "bridge-missing", "n2 has no bridge br1"),
         (changed(guest={"devices": (Device(kind="interface-network", name="lan"),)}, there={"networks": ()}),
