@@ -1,8 +1,9 @@
 """./dev bench migration: moves of guests that write to their memory, by the shell agent and by ours, by turns.
 
 In one lab with a real cluster, each way with a guest of its own, all alike: idle, and writing half of what the path
-carries, as much, and twice as much. It ends with 0 if no move of ours ended in a restart and nothing ever ran twice;
-times gate nothing, and the aims are printed beside what was measured.
+carries, as much, and twice as much. Two moves of each take about a quarter of an hour. It ends with 0 if no move of
+ours ended in a restart and nothing ever ran twice; times gate nothing, and the aims are printed beside what was
+measured.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from kvmha.host import CommandError, Host
 from kvmha.lab.lab import Lab, load
 from kvmha.lab.plan import SIZES, make_plan
 from kvmha.record import plain
-from tests.bench import migration_tables
+from tests.bench import migration_plot, migration_tables
 from tests.bench.migration_runs import RATES, RESTARTED, SHELL, WAYS, Mover, Run
 
 TYPE_CHECKING = False
@@ -46,11 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./dev bench migration", description=__doc__)
     parser.add_argument("--suite", default="bookworm", help="Debian release of the nodes: bookworm or trixie")
     parser.add_argument("--nodes", type=int, default=2, choices=SIZES, help="nodes of the lab (default: 2)")
-    parser.add_argument("--runs", type=int, default=10, help="moves by each way at each rate (default: 10)")
+    parser.add_argument("--runs", type=int, default=2, help="moves by each way at each rate (default: 2)")
     parser.add_argument("--rates", nargs="+", choices=tuple(RATES), default=list(RATES), help="some of the rates")
     parser.add_argument("--only", nargs="+", choices=[way.key for way in WAYS], help="some of the ways")
     parser.add_argument("--name", default="bench", help="name of the lab (default: bench); one that is up is used")
     parser.add_argument("--keep", action="store_true", help="leave the lab up")
+    parser.add_argument("--plot", default="build/bench/migration.svg", metavar="FILE", help="where the picture goes")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
 
@@ -79,6 +81,7 @@ def _run(args: argparse.Namespace, host: Host) -> int:
         if not args.keep and not (was_there and not runs):
             lab.down()
     found = tuple(runs)
+    host.write(args.plot, migration_plot.svg(migration_tables.curves(found)))
     is_good = not any(run.ran_twice or (run.outcome == RESTARTED and run.way != SHELL.key) for run in found)
     if args.json:
         table = migration_tables.rows(found)
@@ -86,6 +89,7 @@ def _run(args: argparse.Namespace, host: Host) -> int:
         print(json.dumps({"runs": plain(found), **summary}, indent=2))
     else:
         migration_tables.show(found)
+        print(f"the same curves as a picture: {args.plot}")
     return 0 if is_good else 1
 
 

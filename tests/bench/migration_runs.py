@@ -25,7 +25,7 @@ PATH_MIB_S = 24
 HOT_MIB = 100
 """How much of its memory a guest writes, again and again."""
 
-TIMEOUT_S = 60
+TIMEOUT_S = 50
 """Of migrate_to, for all ways."""
 
 RATES = {"idle": 0.0, "half": 0.5, "equal": 1.0, "twice": 2.0}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
+from tests.bench import migration_plot
 from tests.bench.migration_runs import COMPLETED, RESTARTED, STAYED, Run
-from tests.bench.migration_tables import aims, plot, rows
+from tests.bench.migration_tables import aims, curves, rows
 
 
 def run(way, rate, outcome=COMPLETED, **values):
@@ -34,8 +37,34 @@ def test_the_aims_are_about_ours():
     assert met() == [None, None, None, None]
 
 
+def test_an_aim_says_what_was_measured():
+    found = aims(rows((run("ours", "idle", gap_s=0.6), run("shell", "idle"), run("hybrid", "twice", STAYED))))
+    assert [aim.measured for aim in found] == ["0 of 2", "0 of 1", "0.60 s against 0.30 s", ""]
+
+
+def test_the_curves_are_of_one_move_that_converges_and_of_one_that_does_not():
+    one, two, three = ((0.0, 256.0),), ((0.0, 256.0), (5.0, 200.0)), ((1.0, 9.0),)
+    moves = (run("ours", "idle", curve=one), run("ours", "half", curve=two), run("shell", "twice", curve=three))
+    assert list(curves(moves).values()) == [two]
+    given_up = run("shell", "twice", RESTARTED, curve=three)
+    found = curves((*moves, given_up))
+    assert list(found.values()) == [two, three]
+    assert [said.partition(":")[0] for said in found] == ["converges", "does not converge"]
+    stayed = run("ours", "equal", STAYED, curve=one)
+    assert list(curves((given_up, stayed)).values()) == [one]
+
+
 def test_a_curve_falls_from_left_to_right():
-    lines = plot(((0.0, 256.0), (5.0, 128.0), (10.0, 0.0)), "a title").splitlines()
+    lines = migration_plot.text(((0.0, 256.0), (5.0, 128.0), (10.0, 0.0)), "a title").splitlines()
     assert (lines[0], lines[1][8], lines[-2][-1]) == ("a title", "*", "*")
     assert lines[-1].endswith("10 s")
-    assert plot((), "a title") == "a title: nothing was seen"
+    assert migration_plot.text((), "a title") == "a title: nothing was seen"
+
+
+def test_the_picture_is_well_formed_and_holds_every_point():
+    curve = ((0.0, 256.0), (5.0, 128.0), (10.0, 0.0))
+    picture = ElementTree.fromstring(migration_plot.svg({"converges: <ours>": curve, "does not": ((0.0, 64.0),)}))
+    lines = picture.findall("{http://www.w3.org/2000/svg}polyline")
+    assert [line.get("points") for line in lines] == ["60.0,40.0 380.0,175.0 700.0,310.0", "60.0,242.5"]
+    assert "converges: <ours>" in [each.text for each in picture]
+    assert ElementTree.fromstring(migration_plot.svg({})).tag.endswith("svg")
