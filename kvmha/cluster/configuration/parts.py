@@ -29,6 +29,8 @@ class Operation(Record):
     interval: str
     timeout: str
     options: Pairs = ()
+    on_fail: str = ""
+    """What the cluster does where it fails; empty for its own choice."""
 
 
 class Primitive(Record):

@@ -120,7 +120,8 @@ def _guest(guest: Guest, description: ClusterDescription) -> Primitive:
         at_once=description.migration.limit,
     )
     operations = [operation("start", times.start), operation("stop", times.stop),
-                  operation("migrate_to", times.migrate_to), operation("migrate_from", times.migrate_from),
+                  operation("migrate_to", times.migrate_to).replace(on_fail=_given_up(guest, description)),
+                  operation("migrate_from", times.migrate_from),
                   operation("monitor", times.monitor, MONITOR)]  # fmt: skip
     if guest.service:
         interval = f"{guest.service.interval}s"
@@ -133,6 +134,14 @@ def _guest(guest: Guest, description: ClusterDescription) -> Primitive:
         meta=(("allow-migrate", "true" if guest.migrate else "false"), ("priority", str(priority))),
         utilization=utilization(guest.memory, guest.vcpu),
     )  # fmt: skip
+
+
+def _given_up(guest: Guest, description: ClusterDescription) -> str:
+    """Return what the cluster does where migrate_to fails; empty for its own choice, a stop on both sides and a start.
+
+    A guest whose disk's Primary role moves before it would be left half over, so it is always that.
+    """
+    return "block" if guest.migrate and not guest.disks and description.migration.given_up == "stay" else ""
 
 
 def _guest_params(guest: Guest, description: ClusterDescription) -> Pairs:

@@ -95,6 +95,7 @@ class Migration(Record):
     suffix: str
     bandwidth: int
     limit: int
+    given_up: str
 
 
 class Replication(Record):

@@ -20,6 +20,11 @@ MIGRATION = (
     amount("limit", "", 1, 100, default=2,
            help="How many guests move from or to one node at a time. One guest's memory rarely fills a link alone, and "
            "many that share it converge late or not at all."),
+    choice("given_up", ("stay", "restart"), default="stay",
+           help="What becomes of a guest whose move is given up. stay (on-fail=block): it runs on where it is, and the "
+           "cluster leaves it alone, whatever happens to it short of the loss of its node, until pcs resource refresh "
+           "has been run for the target and then for the source; before that its node's cluster services do not stop. "
+           "restart: the cluster stops it and starts it on the target. A guest on DRBD is always restarted."),
 )  # fmt: skip
 
 REPLICATION = (

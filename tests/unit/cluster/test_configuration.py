@@ -239,3 +239,26 @@ def test_forms_of_cluster_and_parts_of_descriptions_go_together():
         found = made(form + "".join(chosen))
         ids = [each.primitive.id for each in found.parts]
         assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    ("guest", "migration", "on_fail"),
+    [
+        ("", "", "block"),
+        ("", "migration: {given_up: restart}\n", ""),
+        (", migrate: false", "", ""),
+    ],
+)
+def test_a_guest_whose_move_is_given_up_stays_where_that_can_be(guest, migration, on_fail):
+    text = PAIR + migration + f"guests: [{{name: web1, config: /e/web1.xml, memory: 512{guest}}}]\n"
+    operations = {each.name: each.on_fail for each in part(text, "web1").primitive.operations}
+    assert operations == {"start": "", "stop": "", "migrate_to": on_fail, "migrate_from": "", "monitor": ""}
+
+
+def test_a_guest_on_drbd_is_not_left_half_moved(example):
+    for each in example.parts:
+        operation = next((op for op in each.primitive.operations if op.name == "migrate_to"), None)
+        if each.primitive.agent == "ocf:kvmha:VirtualDomain" and operation is not None:
+            follows = any(getattr(found, "with_resource", "").startswith("primary-") for found in each.constraints)
+            is_movable = ("allow-migrate", "true") in each.primitive.meta
+            assert operation.on_fail == ("block" if is_movable and not follows else "")

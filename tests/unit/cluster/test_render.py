@@ -194,7 +194,7 @@ def test_a_guest_may_migrate_and_prefers_its_node_less_than_it_likes_to_stay(she
     assert first(calls, "resource", "create", "web1") == [
         "resource", "create", "web1", "ocf:kvmha:VirtualDomain", "config=/etc/kvmha/guests/web1.xml",
         "migration_transport=tcp", "op", "start", "timeout=90s", "op", "stop", "timeout=90s",
-        "op", "migrate_to", "timeout=120s", "op", "migrate_from", "timeout=60s",
+        "op", "migrate_to", "timeout=120s", "on-fail=block", "op", "migrate_from", "timeout=60s",
         "op", "monitor", "interval=10s", "timeout=30s", "meta", "allow-migrate=true", "priority=1",
         "--no-default-ops",
     ]  # fmt: skip
