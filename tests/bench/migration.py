@@ -72,7 +72,13 @@ def _run(args: argparse.Namespace, host: Host) -> int:
             if not args.json:
                 print(f"{host.now() - begun:5.0f} s  {text}", flush=True)
 
-        _measure(args, Mover(host, lab), runs, say)
+        try:
+            _measure(args, Mover(host, lab), runs, say)
+        except KeyboardInterrupt:
+            # What was seen by then is worth a table.
+            say(f"interrupted after {len(runs)} moves")
+            if not runs:
+                raise
     except BaseException:
         lab.collect_logs("build/bench")
         raise

@@ -24,9 +24,10 @@ def change(cluster, *words):
     cluster.run(NODE, "crm_resource", "--wait", "--timeout", "60s", timeout=90)
 
 
-def set_timeout(cluster, timeout):
-    op = f'<op id="{GUEST}-migrate_to-interval-0s" name="migrate_to" interval="0s" timeout="{timeout}"/>'
-    cluster.run(NODE, "cibadmin", "--modify", "--xml-text", op)
+def set_timeout(cluster, timeout, on_fail=""):
+    word = f' on-fail="{on_fail}"' if on_fail else ""
+    op = f'<op id="{GUEST}-migrate_to-interval-0s" name="migrate_to" interval="0s" timeout="{timeout}"{word}/>'
+    cluster.run(NODE, "cibadmin", "--replace", "--xml-text", op)
 
 
 def kvmha(cluster, *words, node=NODE, timeout=240, ok=(0,)):
@@ -59,6 +60,23 @@ def test_a_guest_whose_move_is_given_up_keeps_its_process(slow):
     assert (found["result"], "it had not ended after" in found["reason"]) == ("stayed", True)
     assert (slow.qemu_pids(NODE, GUEST), slow.qemu_pids(TARGET, GUEST)) == (before, [])
     assert remains(slow) == []
+    slow.wait("the cluster is well", slow.is_well)
+    assert slow.qemu_pids(NODE, GUEST) == before
+
+
+def test_a_guest_stays_in_standby_too_where_the_configuration_says_so_until_the_failure_is_forgotten(slow):
+    before = slow.qemu_pids(NODE, GUEST)
+    set_timeout(slow, "40s", on_fail="block")
+    slow.run(NODE, "pcs", "node", "standby", NODE, timeout=30)
+    try:
+        slow.wait("the move is given up", lambda: slow.status().resource(GUEST).is_failed, limit=120)
+        assert (slow.qemu_pids(NODE, GUEST), slow.qemu_pids(TARGET, GUEST)) == (before, [])
+    finally:
+        slow.run(NODE, "pcs", "node", "unstandby", NODE, timeout=30)
+    others = [name for name in slow.nodes if name != NODE]
+    for node in (*others, NODE):
+        slow.run(NODE, "crm_resource", "--refresh", "--resource", GUEST, "--node", node)
+        slow.run(NODE, "crm_resource", "--wait", "--timeout", "60s", timeout=90)
     slow.wait("the cluster is well", slow.is_well)
     assert slow.qemu_pids(NODE, GUEST) == before
 
