@@ -98,6 +98,8 @@ class View(Record):
     """The source's."""
     there: Libvirt
     drbd: tuple[Disk, ...] = ()
+    local_files: dict[str, str] = {}  # noqa: RUF012 (as above)
+    """The guest's disks that lie on a file system which one node at a time can have, and which that is."""
     path: Path = Path()
 
 
@@ -239,7 +241,15 @@ def _devices(view: View) -> list[Reason]:
 
 
 def _disks(view: View) -> list[Reason]:
-    found = []
+    found = [
+        _reason(
+            "disk-local",
+            FORBIDS,
+            f"{path} lies on {kind}, which no two nodes have at a time: {view.target} has another file there, or none; "
+            "with downtime it moves if that file system moves along, or by --copy-disks",
+        )
+        for path, kind in sorted(view.local_files.items())
+    ]
     for disk in view.drbd:
         if not disk.is_connected:
             said = f"{disk.name} is not connected to {view.target}, so both would write apart"

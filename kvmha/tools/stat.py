@@ -1,4 +1,4 @@
-"""stat: the size of a file, the room that it takes, and whose it is (stat(1))."""
+"""stat: the size of a file, the room that it takes, whose it is, and what it lies on (stat(1))."""
 
 from __future__ import annotations
 
@@ -43,3 +43,21 @@ def facts(host: Host, path: str) -> Facts:
     if found is None:
         raise CommandError(argv(path), "printed nothing that can be read")
     return found
+
+
+LOCAL = ("ext2/ext3", "xfs", "btrfs", "zfs", "f2fs", "jfs", "tmpfs", "overlayfs", "msdos")
+"""File systems that one kernel at a time can mount, as stat calls them."""
+
+
+def file_system_argv(path: str) -> tuple[str, ...]:
+    """Return the command that names the kind of file system that a path lies on."""
+    return ("stat", "--file-system", "--format=%T", "--", path)
+
+
+def local_file_system(host: Host, path: str) -> str:
+    """Return the kind of file system that a path lies on, if one node at a time can have it; else nothing.
+
+    Raises CommandError.
+    """
+    found = host.run(*file_system_argv(path), timeout=TIMEOUT).out.strip()
+    return found if found in LOCAL else ""

@@ -89,3 +89,22 @@ def _has_definition(
     if guest.agent.param("domain"):
         return defined(guest.identity) is not None
     return _is_there(str(guest.agent.param("config")), rooms)
+
+
+def on_local_file_systems(sight: Sight, xml: str) -> dict[str, str]:
+    """Return the disks of a definition that lie on such a file system of this node, and which that is."""
+    found = {}
+    try:
+        disks = domain_xml.parse_needs(xml).disks if xml else ()
+    except domain_xml.DomainXmlError:
+        return {}
+    for disk in disks:
+        if disk.kind != "file" or not disk.path or disk.is_read_only:
+            continue
+        try:
+            kind = stat.local_file_system(sight.host, disk.path)
+        except CommandError:
+            continue
+        if kind:
+            found[disk.path] = kind
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvmha.cli.moving import path
+from kvmha.cli.moving import local_disks, path
 from kvmha.errors import UserError
 from kvmha.host import CommandError
 from kvmha.ocf.env import OcfEnv
@@ -168,6 +168,7 @@ class Sight:
             here=self._libvirt(guest, source, ""),
             there=there,
             drbd=self._drbd(xml, source, target),
+            local_files=local_disks.on_local_file_systems(self, xml) if source == self.here else {},
             path=path.look(self.host, guest, target, here=self.here, is_let_in=is_let_in, measures=self.measures_path),
         )
 

@@ -6,12 +6,14 @@ import json
 
 import pytest
 
+from kvmha.cli.main import main
 from kvmha.cli.moving import copying, local_disks
 from kvmha.cli.moving.copying import Carrying, CopyError
 from kvmha.errors import UserError
-from kvmha.host import CommandFailed, Completed
+from kvmha.host import CommandFailed, CommandTimeout, Completed
 from kvmha.policy import copying as policy
-from kvmha.tools import cib, qemu_img, stat
+from kvmha.policy import migration
+from kvmha.tools import cib, qemu_img, route, stat
 from kvmha.tools.cib import moves
 from tests.fakes import REFUSES, UNREACHABLE
 from tests.unit.cli.test_through_pacemaker import UUID, World
@@ -201,3 +203,44 @@ def test_what_an_image_stands_on_is_seen(cluster):
     found = local_disks.look(cluster.sight, cluster.sight.guest("web1"), "n2")
     assert found.files[0].backing == "/disks/base.img"
     assert found.files[0].owner == (0o600, 64055, 108)
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [("xfs\n", {PATH: "xfs"}), ("nfs\n", {}), ("gfs2\n", {}), ("", {}), (CommandTimeout, {})],
+    ids=["local", "network", "cluster", "silent", "dead"],
+)
+def test_a_disk_on_a_file_system_of_one_node_is_told_from_a_shared_one(cluster, kind, found):
+    cluster.host.commands[stat.file_system_argv(PATH)] = kind
+    assert local_disks.on_local_file_systems(cluster.sight, XML) == found
+
+
+def test_a_disk_that_is_only_read_may_be_a_copy_and_is_not_looked_at(cluster):
+    xml = XML.replace("<target", "<readonly/><target")
+    assert local_disks.on_local_file_systems(cluster.sight, xml) == {}
+    assert local_disks.on_local_file_systems(cluster.sight, "") == {}
+
+
+def dry_run(cluster, capsys, monkeypatch):
+    cluster.host.commands[route.lookup_argv("n2")] = (2, "", "")
+    cluster.host.commands[stat.file_system_argv(PATH)] = "xfs"
+    answer = migration.Libvirt(version=9000000, free_mib=4096.0)
+    monkeypatch.setattr("kvmha.cli.moving.sight.Sight._libvirt", lambda *_words: answer)
+    monkeypatch.setattr("kvmha.cli.moving.admission.against_move", lambda *_words, **_options: ())
+    code = main(["migrate", "web1", "n2", "--copy-disks", "--dry-run", "--json"], cluster.host)
+    return code, capsys.readouterr()
+
+
+def test_the_plan_names_what_is_copied_and_nothing_is_touched(cluster, capsys, monkeypatch):
+    code, said = dry_run(cluster, capsys, monkeypatch)
+    found = json.loads(said.out)
+    assert (code, found["is_cold"], [each["path"] for each in found["copies"]]) == (0, True, [PATH])
+    assert cluster.guest.is_active
+    assert cluster.held() == ()
+
+
+def test_what_forbids_the_copy_is_one_sentence(cluster, capsys, monkeypatch):
+    cluster.there.host.files[PATH] = b"somebody's"
+    code, said = dry_run(cluster, capsys, monkeypatch)
+    assert (code, said.out, len(said.err.splitlines())) == (2, "", 1)
+    assert f"n2 has a file {PATH} already" in said.err

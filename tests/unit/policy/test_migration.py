@@ -84,6 +84,7 @@ def test_where_all_is_well_it_moves_live_and_nothing_is_said():
          REFUSED, "bridge-missing", "n2 has no bridge br1"),
         (changed(guest={"devices": (Device(kind="interface-network", name="lan"),)}, there={"networks": ()}),
          REFUSED, "network-missing", "no active network lan"),
+        (changed(local_files={"/d/web1.img": "xfs"}), COLD, "disk-local", "/d/web1.img lies on xfs"),
         (changed(drbd=(Disk(name="/dev/drbd0", is_connected=False, disk_there="UpToDate"),)), REFUSED,
          "drbd-disconnected", "both would write apart"),
         (changed(drbd=(Disk(name="/dev/drbd0", is_connected=True, disk_there="Inconsistent"),)), REFUSED,
