@@ -52,8 +52,8 @@ def describe(plan: LabPlan) -> str:
             "      agent: fence_ipmilan",
             f"      options: {{ip: {node.bmc}, {options}}}",
         ]
-    # Nobody makes certificates for nodes that live for an hour.
-    out += _replicated(plan) if plan.kernel == UML else ["migration: {transport: tcp}"]
+    # Nobody makes certificates for nodes that live for an hour, or has a cluster forget a move that was given up.
+    out += _replicated(plan) if plan.kernel == UML else ["migration: {transport: tcp, given_up: restart}"]
     out.append("guests:")
     for guest in plan.guests:
         out += [
