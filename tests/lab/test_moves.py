@@ -64,6 +64,7 @@ def test_a_guest_whose_move_is_given_up_keeps_its_process(slow):
     assert slow.qemu_pids(NODE, GUEST) == before
 
 
+@pytest.mark.slow
 def test_a_guest_stays_in_standby_too_where_the_configuration_says_so_until_the_failure_is_forgotten(slow):
     before = slow.qemu_pids(NODE, GUEST)
     set_timeout(slow, "40s", on_fail="block")
@@ -181,6 +182,7 @@ def test_a_guest_takes_its_own_disk_along_and_leaves_none_that_could_be_started(
     assert ask(local, "write 8 after-it") == "wrote 8"
 
 
+@pytest.mark.slow
 def test_a_disk_that_would_be_written_over_stops_the_copy_before_the_guest_is_touched(local):
     local.run(TARGET, "mkdir", FOLDER)
     local.run(TARGET, "sh", "-c", f"echo precious > {DISK}")
@@ -191,6 +193,7 @@ def test_a_disk_that_would_be_written_over_stops_the_copy_before_the_guest_is_to
     assert (local.qemu_pids(NODE, GUEST), remains(local)) == (before, [])
 
 
+@pytest.mark.slow
 def test_a_copy_that_is_interrupted_is_undone_and_the_guest_runs_where_it_was(local):
     local.wait("the guest has its disk", lambda: ask(local, "write 7 before-the-move") == "wrote 7")
     told = ask(local, "sum 0 100")
@@ -219,7 +222,7 @@ def test_the_path_is_tried_before_a_move(cluster):
 
 def test_what_was_decided_about_a_move_can_be_made_again(cluster):
     kvmha(cluster, "migrate", GUEST, TARGET, "--dry-run")
-    listed = json.loads(kvmha(cluster, "decisions", "--guest", GUEST, "--limit", "3", "--json").out)
-    assert {"admission", "forecast", "preflight"} == {each["kind"] for each in listed}
+    listed = json.loads(kvmha(cluster, "decisions", "--guest", GUEST, "--limit", "2", "--json").out)
+    assert [each["kind"] for each in listed] == ["forecast", "preflight"]
     for each in listed:
         kvmha(cluster, "replay", each["id"])
