@@ -11,6 +11,7 @@ import math
 from kvmha.cluster.facts import of_files, with_description
 from kvmha.cluster.facts.records import ADDRESS_AGENTS, DRBD_AGENTS, GUEST_AGENTS, PRIMARY_AGENT
 from kvmha.cluster.lint.fencing import action_of, limit_of
+from kvmha.gather import fencing
 from kvmha.gather.constraints import Reading
 from kvmha.policy import quorum, snapshot, timing
 from kvmha.policy.snapshot import Snapshot, score_of
@@ -137,6 +138,8 @@ def assemble(facts: Facts, root: Element, shown: ClusterStatus | None, *, source
         properties=dict(cib.properties),
         totem=facts.ring.totem if facts.ring is not None else None,
         quorum=settings_of(facts.ring) if facts.ring is not None else None,
+        fence_paths=fencing.paths(facts),
+        fence_trials=fencing.trials(facts),
         unread=(*(f"{each.place}: not known here, and left out" for each in cib.unread), *reading.unread),
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ Invariant: what is not known is never said to be well.
 
 from __future__ import annotations
 
-from kvmha.policy import failover, placement, quorum, survivor, timeline
+from kvmha.policy import failover, fencing_proof, placement, quorum, survivor, timeline
 from kvmha.policy.failover import Trouble
 from kvmha.policy.snapshot import FENCING, GUEST, Snapshot
 from kvmha.record import Record
@@ -122,15 +122,39 @@ def _fencing(snapshot: Snapshot, now: float | None) -> Point:
     idle = [each.name for each in devices if not each.nodes]
     if idle:
         return Point(name="fencing", level=REDUCED, said=f"nobody watches {', '.join(idle)}: stopped")
+    tried = _tried(snapshot, now)
+    if tried.level == BAD:
+        return tried
+    level, said = _cut(snapshot, now)
+    said = f"{said}; {tried.said}" if tried.said else said
+    return Point(name="fencing", level=REDUCED if REDUCED in (level, tried.level) else level, said=said)
+
+
+def _cut(snapshot: Snapshot, now: float | None) -> tuple[str, str]:
+    """Say how long ago each node was really fenced."""
     unproven = [node.name for node in snapshot.members if node.fenced_at is None]
     if unproven:
-        return Point(name="fencing", level=REDUCED, said=f"it answers, and was never proven on {', '.join(unproven)}")
+        return REDUCED, f"it answers, and was never proven on {', '.join(unproven)}"
     oldest = min(snapshot.members, key=lambda node: node.fenced_at or 0.0, default=None)
     if oldest is None or oldest.fenced_at is None or now is None:
-        return Point(name="fencing", level=WELL, said="proven on every node")
+        return WELL, "proven on every node"
     days = (now - oldest.fenced_at) / DAY_S
     level = WELL if days * DAY_S < STALE_PROOF_S else REDUCED
-    return Point(name="fencing", level=level, said=f"proven on every node, longest ago on {oldest.name}: {_ago(days)}")
+    return level, f"proven on every node, longest ago on {oldest.name}: {_ago(days)}"
+
+
+def _tried(snapshot: Snapshot, now: float | None) -> Point:
+    """Say what trying every path of every device has shown; nothing where there is none to try, or no clock."""
+    if not snapshot.fence_paths or now is None:
+        return Point(name="fencing", level=WELL, said="")
+    judged = fencing_proof.judge(snapshot.fence_paths, snapshot.fence_trials, now=now)
+    is_proven, said = fencing_proof.sentence(judged, now=now)
+    if is_proven is not False:
+        return Point(name="fencing", level=WELL if is_proven else REDUCED, said=said)
+    proven = {each.path.target for each in judged if each.is_proven}
+    untried = {each.path.target for each in judged if not each.is_fresh}
+    stranded = {each.path.target for each in judged} - proven - untried
+    return Point(name="fencing", level=BAD if stranded else REDUCED, said=said)
 
 
 def _ago(days: float) -> str:

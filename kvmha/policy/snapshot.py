@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from kvmha.policy.fencing_proof import Path, Trial
     from kvmha.policy.quorum import Settings
     from kvmha.policy.timing import Totem
 
@@ -185,6 +186,10 @@ class Snapshot(Record):
     """corosync's times; None where no corosync.conf is known."""
     quorum: Settings | None = None
     """How votes are counted; None where no corosync.conf is known."""
+    fence_paths: tuple[Path, ...] = ()
+    """Every way to fence a node: by which device, from which node."""
+    fence_trials: tuple[Trial, ...] = ()
+    """What the nodes have written down of trying them."""
     unread: tuple[str, ...] = ()
     """What of the configuration bears on decisions and was not understood, as sentences."""
 

@@ -1,4 +1,4 @@
-"""crm_attribute: promotion scores, and other transient attributes of this node."""
+"""crm_attribute: promotion scores and other transient attributes of this node, and permanent ones of any."""
 
 from __future__ import annotations
 
@@ -56,6 +56,11 @@ def is_clusterless(error: CommandError) -> bool:
     """Tell from a failure of crm_attribute that there is no cluster on this node, and so nobody who wants the value."""
     done = getattr(error, "done", None)
     return done is not None and done.rc == NO_CLUSTER
+
+
+def node_argv(node: str, name: str, value: str) -> tuple[str, ...]:
+    """Return the command that sets a permanent attribute of a node."""
+    return (PROGRAM, "--node", node, "--name", name, "--update", value)
 
 
 def standby_argv(node: str, *, is_on: bool) -> tuple[str, ...]:

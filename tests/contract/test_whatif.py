@@ -164,7 +164,9 @@ def test_the_picture_has_a_bar_for_each_thing_that_happens(files, tmp_path, caps
 def test_the_status_of_a_saved_cib_names_what_was_never_proven(files, capsys):
     words = ["status", "--cib", files[0], "--corosync-conf", files[1]]
     assert main(words, HOST) == 1
-    assert "it answers, and was never proven on n1, n2, n3" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "it answers, and was never proven on n1, n2, n3" in said
+    assert "paths were not tried in the last 2 days" in said
     assert main([*words, "--json"], HOST) == 1
     said = json.loads(capsys.readouterr().out)
     assert {point["name"]: point["level"] for point in said["points"]} == {

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from kvmha.policy import protection, quorum, timing
+from kvmha.policy import fencing_proof, protection, quorum, timing
 from kvmha.policy.protection import BAD, REDUCED, UNKNOWN, WELL
 from kvmha.policy.snapshot import FENCING, GUEST, REPLICA, Device, Failure, Node, Replica, Resource, Snapshot
 
 NOW = 1_800_000_000.0
+PATHS = tuple(
+    fencing_proof.Path(device=f"fence-{target}", target=target, node=node)
+    for target in ("n1", "n2", "n3")
+    for node in ("n1", "n2", "n3")
+    if node != target
+)
+TRIALS = tuple(
+    fencing_proof.Trial(device=each.device, target=each.target, node=each.node, at=NOW - 60, state="on", seconds=(0.1,))
+    for each in PATHS
+)
 NODES = tuple(
     Node(
         name=name,
@@ -26,7 +36,15 @@ WHOLE = Snapshot(
     is_quorate=True,
     quorum=quorum.Settings(voters=tuple(quorum.Voter(name=n.name, nodeid=i) for i, n in enumerate(NODES, 1))),
     totem=timing.totem(3, token=1300, coefficient=0, consensus=1560),
+    fence_paths=PATHS,
+    fence_trials=TRIALS,
 )
+
+
+def failing(*places: int) -> Snapshot:
+    """Return the cluster in which the last trial of these paths has failed."""
+    trials = [each.replace(state="failed", said="refused") if n in places else each for n, each in enumerate(TRIALS)]
+    return WHOLE.replace(fence_trials=tuple(trials))
 
 
 def points(snapshot: Snapshot) -> dict[str, str]:
@@ -54,6 +72,14 @@ def test_a_cluster_that_lacks_nothing_is_well():
         pytest.param(with_node(fencing=()), "fencing", BAD, id="no-device"),
         pytest.param(with_node(fenced_at=None), "fencing", REDUCED, id="unproven"),
         pytest.param(with_node(fenced_at=NOW - 200 * 86400), "fencing", REDUCED, id="proven-long-ago"),
+        pytest.param(WHOLE.replace(fence_trials=()), "fencing", REDUCED, id="no-path-tried"),
+        pytest.param(WHOLE.replace(fence_trials=TRIALS[1:]), "fencing", REDUCED, id="one-path-never-tried"),
+        pytest.param(
+            WHOLE.replace(fence_trials=tuple(each.replace(at=NOW - 3 * 86400) for each in TRIALS)),
+            "fencing", REDUCED, id="tried-too-long-ago",
+        ),
+        pytest.param(failing(0), "fencing", REDUCED, id="one-of-two-paths-failed"),
+        pytest.param(failing(0, 1), "fencing", BAD, id="no-path-to-a-node-works"),
         pytest.param(
             WHOLE.replace(failures=(Failure(resource="fence-n1", node="n2", operation="monitor", rc=1),)),
             "fencing", BAD, id="device-failed",
