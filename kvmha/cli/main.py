@@ -18,7 +18,7 @@ from kvmha.errors import UserError
 from kvmha.host import SIGPIPE, CommandError, CommandMissing, Host
 
 VERBS = (
-    "adopt", "cluster", "decisions", "drain", "drbd", "fence", "install-agents", "lab", "migrate",
+    "adopt", "cluster", "decisions", "drain", "drbd", "drill", "fence", "install-agents", "lab", "migrate",
     "preflight", "quorum", "replay", "status", "survivor", "undrain", "whatif",
 )  # fmt: skip
 

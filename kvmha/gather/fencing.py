@@ -6,6 +6,7 @@ Nothing here switches anything: an agent is asked for its target's power, or whe
 from __future__ import annotations
 
 from kvmha.cluster.facts import of_files
+from kvmha.errors import UserError
 from kvmha.host import CommandError, CommandTimeout
 from kvmha.policy import fencing_proof
 from kvmha.policy.fencing_proof import ANSWERS, FAILED, OFF, ON, Path, Trial
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 INSIDE = ("fence_watchdog",)
 """Agents that only the fencer itself can carry out: there is nobody to ask."""
+
+SWITCH_LIMIT = 60.0
+"""Seconds to switch one device."""
 
 CLUSTER_LIMIT = 20.0
 """Seconds for the cluster to take over an attribute."""
@@ -86,6 +90,34 @@ def keep(host: Host, node: str, facts: Facts, made: Iterable[Trial]) -> None:
     text = fencing_proof.written(fencing_proof.merged(before, made, mine))
     argv = crm_attribute.node_argv(node, fencing_proof.ATTRIBUTE, text)
     host.run(*argv, timeout=CLUSTER_LIMIT)
+
+
+def switch(host: Host, facts: Facts, target: str, here: str, action: str) -> str:
+    """Switch a node's power off or on by its fence devices, from this node and past the cluster; or ask for ``status``.
+
+    Returns ``on``, ``off``, or ``mixed`` for several devices that differ. Raises UserError, CommandError, OSError.
+    """
+    usable = [level for level in facts.fencing_of(target) if all(here not in device.banned for device in level)]
+    # Devices without levels are one alternative each; those of one level switch one power supply each.
+    if not usable:
+        raise UserError(f"no fence device of {target} may be used from {here}")
+    states = set()
+    for device in usable[0]:
+        known = fence_agent.metadata(host, device.agent)
+        params = fence_agent.with_secrets(host, device.id, device.params)
+        values = fence_agent.options(params, known, action=action, target=target)
+        program = fence_agent.program(device.agent)
+        try:
+            done = host.run(
+                program, given=fence_agent.given(values), timeout=SWITCH_LIMIT,
+                ok=_answers(fence_agent.STATUS) if action == fence_agent.STATUS else (0,),
+            )  # fmt: skip
+        except CommandError as error:
+            raise CommandError((program,), f"{action}: {fence_agent.without_secrets(str(error), params)}") from None
+        states.add(OFF if done.rc == fence_agent.IS_OFF else ON)
+    if action != fence_agent.STATUS:
+        return action
+    return states.pop() if len(states) == 1 else "mixed"
 
 
 def limit(device: FenceDevice) -> float:

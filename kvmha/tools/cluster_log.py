@@ -14,6 +14,12 @@ from kvmha.record import Record
 ARGV = ("journalctl", "--follow", "--lines=0", "--output=json", "--no-pager",
         "--identifier=corosync", "--identifier=pacemaker-controld", "--identifier=pacemaker-fenced")  # fmt: skip
 
+
+def since_argv(at: float) -> tuple[str, ...]:
+    """Return the command that prints what was written from a time on, in seconds since the epoch (journalctl(1))."""
+    return ("journalctl", f"--since=@{at:.3f}", *(word for word in ARGV[1:] if word not in ("--follow", "--lines=0")))
+
+
 LOST, FENCING_ASKED, FENCING_CONFIRMED, START_ASKED, STARTED = (
     "lost", "fencing asked", "fencing confirmed", "start asked", "started",
 )  # fmt: skip

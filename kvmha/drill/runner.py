@@ -1,0 +1,425 @@
+"""Runs one drill: watches, strikes, holds, undoes, waits until the cluster is well again, and gathers what was seen.
+
+Invariant: what a drill does is undone whatever ends it, a broken invariant and ^C included; only a runner that is
+killed leaves that to the target's timer and to the next command.
+"""
+
+from __future__ import annotations
+
+import json
+
+import kvmha
+from kvmha.drill import catalogue, faults, journal, timeline, undoing, watch
+from kvmha.drill.catalogue import DRAIN, MIGRATE, POWER_CUT, QEMU_KILLED
+from kvmha.drill.clients import Clients, Target
+from kvmha.drill.reach import Reach, Streams
+from kvmha.drill.records import (
+    ABORTED,
+    BROKEN,
+    ERROR,
+    FENCED,
+    LATE,
+    MOVED,
+    PASSED,
+    RESTARTED,
+    UNDISTURBED,
+    Breach,
+    Expected,
+    Order,
+    Outcome,
+)
+from kvmha.errors import UserError
+from kvmha.gather import fencing
+from kvmha.host import CommandError
+from kvmha.record import Record
+from kvmha.tools import cluster_log, crm_mon
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kvmha.host import Host
+    from kvmha.tools.cluster_log import Entry
+    from kvmha.tools.crm_mon import ClusterStatus
+
+BASELINE_S = 3.0
+"""Everybody looks for so long before anything is done: clocks are measured, and a guest that ran twice is seen."""
+
+TICK_S = 0.5
+SETTLE_S = 5.0
+"""What nobody should notice is watched for so long after it has been undone."""
+
+COMMAND_LIMIT = 30.0
+INTERRUPT = 2
+
+
+class Stage(Record):
+    """What a run has to know: who is there, and what should happen."""
+
+    nodes: tuple[str, ...]
+    cluster: str
+    known: watch.Known
+    uuids: dict[str, str]
+    """By guest, as far as known."""
+    targets: tuple[Target, ...]
+    """Whom clients ask."""
+    expected: Expected
+    gates: tuple[tuple[str, bool, str], ...]
+    elsewhere: str = ""
+    """Where a guest is moved to."""
+
+
+class Stopped(Exception):
+    """The drill ends early, for a reason."""
+
+    def __init__(self, result: str, said: str) -> None:
+        super().__init__(said)
+        self.result = result
+
+
+class Runner:
+    """One drill."""
+
+    def __init__(self, host: Host, reach: Reach, order: Order, stage: Stage, say: Callable[[str], None]) -> None:
+        self.host = host
+        self.reach = reach
+        self.order = order
+        self.drill = catalogue.find(order.drill)
+        self.stage = stage
+        self.id = journal.new_id(host, order.drill)
+        self.log: list[str] = []
+        self._say = say
+        self._struck_at: float | None = None
+        self._back_at: float | None = None
+        self._command = 0
+        self._offsets: dict[str, float] = {}
+        self._breaches: list[Breach] = []
+        self._fenced_before: set[tuple[str, str]] = set()
+        self._pids: dict[str, int | None] = {}
+
+    def run(self) -> Outcome:
+        """Run it to its end. Raises UserError and CommandError only where nothing was done yet."""
+        begun, begun_at = self.host.now(), self.host.wall_clock()
+        names = self.stage.nodes
+        with (
+            Streams(self.reach, names, "kvmha", "drill", "at-node", "watch") as streams,
+            Clients(self.stage.targets) as clients,
+        ):
+            seen = watch.Watch(self.host, streams, self.stage.known)
+            before, failed = self._baseline(seen, streams)
+            self._offsets = dict(streams.offsets)
+            result, said = self._play(seen, clients, before)
+            made = self._after(seen, before, failed) if result in (PASSED, LATE) else ()
+            self._breaches += made
+            if made and result == PASSED:
+                result, said = BROKEN, made[0].said
+            until = self.host.wall_clock()
+            entries = self._entries(streams.offsets, begun_at)
+        outcome = Outcome(
+            id=self.id, order=self.order, cluster=self.stage.cluster, version=kvmha.__version__, begun_at=begun_at,
+            struck_at=self._struck_at, result=result, said=said, expected=self.stage.expected,
+            gates=self.stage.gates, breaches=tuple(self._breaches), looks=seen.looks,
+            offsets={node: round(value, 4) for node, value in streams.offsets.items()},
+            longest_pause_s=round(seen.longest_pause, 3), took_s=round(self.host.now() - begun, 1), log=tuple(self.log),
+        )  # fmt: skip
+        return self._measured(outcome, seen, clients, entries, until)
+
+    # ------------------------------------------------------------ the parts
+
+    def _baseline(self, seen: watch.Watch, streams: Streams) -> tuple[ClusterStatus, set[tuple[str, str, str, int]]]:
+        until = self.host.now() + BASELINE_S * 5
+        least = self.host.now() + BASELINE_S
+        while self.host.now() < least or (set(streams.offsets) < set(self.stage.nodes) and self.host.now() < until):
+            seen.tick(TICK_S)
+        silent = sorted(set(self.stage.nodes) - set(streams.offsets))
+        if silent:
+            raise UserError(f"{', '.join(silent)} cannot be watched: kvmha drill at-node watch prints nothing there")
+        if seen.status is None:
+            raise UserError("no cluster answers here; run it on a node")
+        if seen.breaches:
+            raise UserError(f"before anything was done: {seen.breaches[0].said}")
+        self._fenced_before = _fencings(seen.status)
+        self._pids = {name: self._pid(seen, seen.status, name) for name in self.stage.uuids}
+        return seen.status, watch.failures(self.host)
+
+    def _play(self, seen: watch.Watch, clients: Clients, before: ClusterStatus) -> tuple[str, str]:
+        """Strike, wait, undo and wait again; return how it ended."""
+        result, said = PASSED, ""
+        try:
+            try:
+                self._strike()
+                self._wait(seen, clients, before)
+            finally:
+                self._undo()
+        except Stopped as stop:
+            result, said = stop.result, str(stop)
+        except KeyboardInterrupt:
+            result, said = ABORTED, "it was ended from outside"
+        except (CommandError, UserError, OSError) as error:
+            result, said = ERROR, str(error)
+        self._note(f"ended: {result} {said}".rstrip())
+        try:
+            self._return(seen, clients, before)
+        except Stopped as stop:
+            if result == PASSED:
+                result, said = stop.result, str(stop)
+        except KeyboardInterrupt:
+            result, said = ABORTED, "it was ended from outside while the cluster recovered"
+        return result, said
+
+    def _strike(self) -> None:
+        self._step(journal.STRIKING)
+        self._note(f"now: {self.drill.said}")
+        if self.drill.name == POWER_CUT:
+            facts = fencing.live(self.host)
+            self._struck_at = self.host.wall_clock()
+            fencing.switch(self.host, facts, self.order.node, self.reach.here, "off")
+        elif self.drill.leads_to == MOVED:
+            self._struck_at = self.host.wall_clock()
+        else:
+            self._struck_at = self._at_node()
+        self._step(journal.STRUCK)
+
+    def _at_node(self) -> float:
+        """Have the target do it to itself; return when, on this node's clock."""
+        order = self.order
+        links = (order.link,) if order.link else ()
+        fault = {
+            "name": order.drill, "id": self.id, "hold_s": order.hold_s, "links": links, "name_of_guest": order.guest,
+            "uuid": self.stage.uuids.get(order.guest, ""), "percent": order.percent, "delay_ms": order.delay_ms,
+        }  # fmt: skip
+        words = ("kvmha", "drill", "at-node", "strike", "--node", order.node, json.dumps(fault))
+        sent = self.host.wall_clock()
+        try:
+            done = self.reach.run(order.node, *words, timeout=COMMAND_LIMIT)
+        except CommandError as error:
+            # A node that is cut off cannot say any more that it is.
+            if order.drill != catalogue.LINKS_CUT:
+                raise
+            self._note(f"the target said nothing: {error}")
+            return sent
+        told = json.loads(done.out)
+        self._note(str(told["said"]))
+        at = float(told["at"]) - self._offsets.get(order.node, 0.0)
+        # A hang comes a moment after it was answered for.
+        return min(max(at, sent), self.host.wall_clock() + faults.BREATH_S)
+
+    def _wait(self, seen: watch.Watch, clients: Clients, before: ClusterStatus) -> None:
+        leads_to = self.drill.leads_to
+        if leads_to == UNDISTURBED:
+            self._hold(seen, self.order.hold_s)
+        elif leads_to == RESTARTED:
+            self._until(seen, "the guest did not start anew", lambda: self._restarted(seen, clients))
+        elif leads_to == FENCED:
+            self._until(seen, f"{self.order.node} was not fenced", lambda: self._was_fenced(seen))
+            self._note(f"{self.order.node} is fenced")
+            seen.forget(self.order.node)
+            what = "what it ran does not run elsewhere"
+            self._until(seen, what, lambda: self._all_run(seen, clients, before))
+            self._note("all that it ran runs again")
+        elif self.drill.name == MIGRATE:
+            self._command_to_end(seen, "kvmha", "migrate", self.order.guest, self.stage.elsewhere)
+            self._command_to_end(seen, "kvmha", "migrate", self.order.guest, self.order.node)
+        elif self.drill.name == DRAIN:
+            self._command_to_end(seen, "kvmha", "drain", self.order.node)
+            self._command_to_end(seen, "kvmha", "undrain", self.order.node)
+
+    def _undo(self) -> None:
+        """Undo it, and let nobody interrupt that."""
+        import signal
+
+        held = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            if self._command:
+                # The command of a move aborts it when it is interrupted.
+                self.host.kill(self._command, INTERRUPT, still=lambda: True, wait=60.0)
+                self.host.wait(self._command, timeout=1.0)
+                self._command = 0
+            for word in undoing.undo(self.reach, self.order):
+                self._note(f"undone: {word}")
+            if self.drill.name == QEMU_KILLED and self._struck_at is not None:
+                self.host.run(
+                    "crm_resource", "--cleanup", "--resource", self.order.guest, timeout=COMMAND_LIMIT, ok=None
+                )
+            self._step(journal.UNDONE)
+        finally:
+            for number, handler in held.items():
+                signal.signal(number, handler)
+
+    def _return(self, seen: watch.Watch, clients: Clients, before: ClusterStatus) -> None:
+        """Wait until the cluster is as well as it was, or its time is over."""
+        self._hold(seen, SETTLE_S if self.drill.leads_to == UNDISTURBED else 2.0)
+        said = [""]
+
+        def is_well() -> bool:
+            said[0] = watch.why_not_well(before, seen.status) or self._silent(clients)
+            node = seen.status.node(self.order.node) if seen.status is not None else None
+            is_there = node is not None and node.is_online and self.drill.takes_node
+            if is_there and self._back_at is None and self._was_fenced(seen):
+                self._back_at = self.host.wall_clock()
+                self._note(f"{self.order.node} is back")
+            return not said[0]
+
+        try:
+            self._until(seen, "the cluster is not well again", is_well)
+        except Stopped as stop:
+            raise Stopped(stop.result, f"{stop}: {said[0]}" if said[0] and stop.result == LATE else str(stop)) from None
+
+    # ---------------------------------------------------------- its questions
+
+    def _until(self, seen: watch.Watch, what: str, condition: Callable[[], bool]) -> None:
+        until = self.host.now() + self.order.limit_s
+        while not condition():
+            if self.host.now() > until:
+                raise Stopped(LATE, f"{what} within {self.order.limit_s:g} s")
+            self._tick(seen)
+
+    def _hold(self, seen: watch.Watch, seconds: float) -> None:
+        until = self.host.now() + seconds
+        while self.host.now() < until:
+            self._tick(seen)
+
+    def _tick(self, seen: watch.Watch) -> None:
+        broken = seen.tick(TICK_S)
+        self._breaches += broken
+        if broken:
+            self._note(f"an invariant is broken: {broken[0].said}")
+            raise Stopped(BROKEN, broken[0].said)
+
+    def _was_fenced(self, seen: watch.Watch) -> bool:
+        made = _fencings(seen.status) - self._fenced_before if seen.status is not None else set()
+        return any(target == self.order.node for target, _ in made)
+
+    def _all_run(self, seen: watch.Watch, clients: Clients, before: ClusterStatus) -> bool:
+        if seen.status is None:
+            return False
+        # Where it should run nobody is asked: what should stay down, does.
+        down = {fate.name for fate in self.stage.expected.fates if not fate.nodes}
+        for resource in before.resources:
+            name = resource.name
+            is_ours = name in self.stage.uuids or name in self.stage.known.addresses.values()
+            if not is_ours or not resource.nodes or name in down:
+                continue
+            now = seen.status.resource(name)
+            if now is None or not now.nodes or now.nodes == (self.order.node,) or now.pending:
+                return False
+        return not self._silent(clients)
+
+    def _restarted(self, seen: watch.Watch, clients: Clients) -> bool:
+        guest = self.order.guest
+        now = seen.status.resource(guest) if seen.status is not None else None
+        if now is None or len(now.nodes) != 1 or now.pending:
+            return False
+        started = [at for (name, _), at in seen.processes.items() if name == guest and at > (self._struck_at or 0)]
+        return bool(started) and not self._silent(clients)
+
+    def _silent(self, clients: Clients) -> str:
+        now = self.host.wall_clock()
+        for target in clients.targets:
+            answered = clients.answers[target.name]
+            if answered and answered[0] < (self._struck_at or now) and not clients.answers_now(target.name, now=now):
+                return f"{target.name} does not answer"
+        return ""
+
+    def _pid(self, seen: watch.Watch, status: ClusterStatus, name: str) -> int | None:
+        resource = status.resource(name)
+        return seen.pid(name, resource.nodes[0]) if resource is not None and len(resource.nodes) == 1 else None
+
+    def _command_to_end(self, seen: watch.Watch, *argv: str) -> None:
+        """Run one of our own commands beside the watch."""
+        path = journal.path(self.id, "log")
+        self._note(" ".join(argv))
+        self._command = self.host.start(*argv, log=path)
+        until = self.host.now() + self.order.limit_s
+        while True:
+            code = self.host.wait(self._command, timeout=0.01)
+            if code is not None:
+                break
+            if self.host.now() > until:
+                raise Stopped(LATE, f"{' '.join(argv)} did not end within {self.order.limit_s:g} s")
+            self._tick(seen)
+        self._command = 0
+        if code != 0:
+            words = [line.strip() for line in self.host.read(path).splitlines() if line.strip()]
+            raise Stopped(ERROR, f"{' '.join(argv)} left with {code}: {words[-1] if words else ''}"[:300])
+
+    # -------------------------------------------------------------- its end
+
+    def _after(
+        self, seen: watch.Watch, before: ClusterStatus, failed: set[tuple[str, str, str, int]]
+    ) -> tuple[Breach, ...]:
+        at = self.host.wall_clock()
+        try:
+            now = crm_mon.look(self.host, timeout=COMMAND_LIMIT)
+            new = watch.failures(self.host) - failed
+        except CommandError as error:
+            return (Breach(rule=watch.LEFT_FAILED, subject="cluster", said=str(error), at=at),)
+        return (*watch.after(before, now, new, at=at), *self._disturbed(seen, before, now, at))
+
+    def _disturbed(
+        self, seen: watch.Watch, before: ClusterStatus, now: ClusterStatus | None, at: float
+    ) -> list[Breach]:
+        """Return what has moved or started anew although nobody should have noticed anything."""
+        if self.drill.leads_to not in (UNDISTURBED, MOVED) or now is None:
+            return []
+        found = []
+        for target, completed in sorted(_fencings(now) - self._fenced_before):
+            said = f"{target} was fenced at {completed}"
+            found.append(Breach(rule=watch.DISTURBED, subject=target, said=said, at=at))
+        for name, pid in self._pids.items():
+            if self.drill.leads_to == UNDISTURBED and pid is not None and self._pid(seen, now, name) != pid:
+                said = f"{name} has another process than before"
+                found.append(Breach(rule=watch.DISTURBED, subject=name, said=said, at=at))
+        for resource in before.resources:
+            found_now = now.resource(resource.name)
+            is_ours = resource.name in self.stage.uuids
+            if self.drill.leads_to == UNDISTURBED and is_ours and found_now and found_now.nodes != resource.nodes:
+                said = f"{resource.name} has left {' '.join(resource.nodes)}"
+                found.append(Breach(rule=watch.DISTURBED, subject=resource.name, said=said, at=at))
+        return found
+
+    def _entries(self, offsets: dict[str, float], since: float) -> list[Entry]:
+        found: list[Entry] = []
+        for node in self.stage.nodes:
+            ahead = offsets.get(node, 0.0)
+            try:
+                done = self.reach.run(node, *cluster_log.since_argv(since + ahead), timeout=COMMAND_LIMIT, ok=None)
+            except CommandError as error:
+                self._note(f"the journal of {node} could not be read: {error}")
+                continue
+            entries = filter(None, map(cluster_log.parse_entry, done.out.splitlines()))
+            found += timeline.shifted(entries, ahead)
+        return found
+
+    def _measured(
+        self, outcome: Outcome, seen: watch.Watch, clients: Clients, entries: list[Entry], until: float
+    ) -> Outcome:
+        if self._struck_at is None:
+            return outcome
+        made = timeline.Seen(
+            struck_at=self._struck_at, until=until, node=self.order.guest or self.order.node, entries=tuple(entries),
+            processes=seen.processes, answers=clients.answers, back_at=self._back_at,
+        )  # fmt: skip
+        names = (*self.stage.uuids, *dict.fromkeys(self.stage.known.addresses.values()))
+        names = tuple(dict.fromkeys(names))
+        found = timeline.moments(made, names)
+        status = seen.status
+        places = {each.name: " ".join(each.nodes) for each in status.resources} if status is not None else {}
+        touched = {moment.subject for moment in found}
+        recovered = timeline.recoveries(made, found, [n for n in names if n in touched], places, self.stage.expected)
+        return outcome.replace(moments=found, recoveries=recovered)
+
+    def _step(self, state: str) -> None:
+        import os
+
+        journal.step(self.host, self.id, state, self.order, pid=os.getpid())
+
+    def _note(self, text: str) -> None:
+        at = self.host.wall_clock()
+        since = f"{at - self._struck_at:7.2f} s  " if self._struck_at is not None else ""
+        self.log.append(f"{since}{text}")
+        self._say(f"{since}{text}")
+
+
+def _fencings(status: ClusterStatus) -> set[tuple[str, str]]:
+    return {(each.target, each.completed) for each in status.fencings if each.status == "success"}

@@ -1,0 +1,160 @@
+"""What goes on while a drill runs: the nodes' looks at themselves, the cluster's word, and what must never be.
+
+Invariants that hold at every moment: no guest executes on two nodes, no address is on two nodes. What must hold at the
+end is judged by ``after``.
+"""
+
+from __future__ import annotations
+
+from kvmha.drill.records import Breach
+from kvmha.host import CommandError
+from kvmha.policy.overlap import Overlaps
+from kvmha.record import Record
+from kvmha.tools import cib, crm_mon
+from kvmha.tools.cib import state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from kvmha.drill.reach import Streams
+    from kvmha.host import Host
+    from kvmha.tools.crm_mon import ClusterStatus, ResourceStatus
+
+LOOK_EVERY = 1.0
+LOOK_LIMIT = 15.0
+
+TWICE, LEFT_FAILED, LEFT_UNMANAGED, AWAY, DISTURBED = "twice", "failed", "unmanaged", "away", "disturbed"
+
+
+class Known(Record):
+    """The guests and addresses of the cluster, as they are recognized on a node."""
+
+    guests: Mapping[str, str]
+    """By UUID, the cluster's name."""
+    names: Mapping[str, str]
+    """By libvirt's name, the cluster's: for a guest whose definition could not be read."""
+    addresses: Mapping[str, str]
+    """By address, the cluster's name."""
+
+    def guest(self, uuid: str, name: str) -> str:
+        """Return what the cluster calls a guest; nothing for one that is none of its own."""
+        return self.guests.get(uuid) or self.names.get(name, "")
+
+
+class Watch:
+    """Takes everything in."""
+
+    def __init__(self, host: Host, streams: Streams, known: Known) -> None:
+        self._host = host
+        self._streams = streams
+        self._known = known
+        self._overlaps = Overlaps()
+        self._last_look = float("-inf")
+        self._last_seen: dict[str, float] = {}
+        self._pids: dict[tuple[str, str], int] = {}
+        self.status: ClusterStatus | None = None
+        self.processes: dict[tuple[str, str], float] = {}
+        """When a guest was first seen to execute in a new process on a node, by name and node."""
+        self.breaches: list[Breach] = []
+        self.looks = 0
+        self.longest_pause = 0.0
+
+    def tick(self, seconds: float) -> tuple[Breach, ...]:
+        """Watch for so long; return what was broken meanwhile."""
+        known = len(self.breaches)
+        for node, told in self._streams.read(seconds):
+            self._take(node, told)
+        if self._host.now() - self._last_look >= LOOK_EVERY:
+            try:
+                self.status = crm_mon.look(self._host, timeout=LOOK_LIMIT) or self.status
+            except CommandError:
+                # While the cluster forms anew nobody may answer.
+                pass
+            self._last_look = self._host.now()
+        return tuple(self.breaches[known:])
+
+    def forget(self, node: str) -> None:
+        """Take note that a node is dead, so that what it had counts no more."""
+        self._overlaps.gone(node)
+        self._last_seen.pop(node, None)
+
+    def pid(self, guest: str, node: str) -> int | None:
+        """Return the process of a guest on a node, as last seen."""
+        return self._pids.get((guest, node))
+
+    def _take(self, node: str, told: Mapping[str, Any]) -> None:
+        at = float(told["at"]) - self._streams.offsets.get(node, 0.0)
+        if node in self._last_seen:
+            self.longest_pause = max(self.longest_pause, at - self._last_seen[node])
+        self._last_seen[node] = at
+        self.looks += 1
+        held = set()
+        for uuid, guest in told.get("guests", {}).items():
+            name = self._known.guest(uuid, str(guest.get("name", "")))
+            if not guest.get("executes"):
+                continue
+            held.add(f"guest {name or guest.get('name', '')} ({uuid})")
+            pid = int(guest.get("pid", 0))
+            if name and self._pids.get((name, node)) != pid:
+                self._pids[name, node] = pid
+                self.processes[name, node] = at
+        held |= {f"address {each}" for each in told.get("addresses", ()) if each in self._known.addresses}
+        for twice in self._overlaps.take(node, frozenset(held), at):
+            said = f"{twice.thing} was on {' and '.join(twice.holders)} at the same time"
+            self.breaches.append(Breach(rule=TWICE, subject=twice.thing, said=said, at=twice.at))
+
+
+def why_not_well(before: ClusterStatus, now: ClusterStatus | None) -> str:
+    """Return what keeps a cluster from being as well as it was, and nothing where it is."""
+    if now is None:
+        return "no cluster answers"
+    for node in before.nodes:
+        found = now.node(node.name)
+        if found is None or not found.is_online or found.is_unclean or found.is_pending:
+            return f"{node.name} is not back"
+        if found.is_standby and not node.is_standby:
+            return f"{node.name} is in standby"
+    for resource in (each for each in before.resources if each.nodes):
+        found_resource = _instances(now, resource)
+        if len(found_resource) < len(_instances(before, resource)):
+            return f"{resource.name} does not run as it did"
+    for resource in now.resources:
+        word = "failed" if resource.is_failed else resource.pending.lower() if resource.pending else ""
+        if word:
+            return f"{resource.name} is {word}"
+    return "" if now.is_quorate else "there is no quorum"
+
+
+def _instances(status: ClusterStatus, wanted: ResourceStatus) -> list[str]:
+    return [node for each in status.resources if each.name == wanted.name for node in each.nodes]
+
+
+def failures(host: Host) -> set[tuple[str, str, str, int]]:
+    """Return what has failed and was not cleaned up: resource, node, operation, when. Raises CommandError."""
+    return {
+        (each.resource, each.node, each.operation, each.at) for each in state.failed(cib.tree(cib.live(host), "live"))
+    }
+
+
+def after(
+    before: ClusterStatus, now: ClusterStatus | None, failed: set[tuple[str, str, str, int]], *, at: float
+) -> tuple[Breach, ...]:
+    """Return what does not hold at the end; ``failed`` is what has failed since the drill began."""
+    found = [
+        Breach(rule=LEFT_FAILED, subject=resource, said=f"{operation} of {resource} failed on {node}", at=at)
+        for resource, node, operation, _ in sorted(failed)
+    ]
+    managed = {each.name for each in before.resources if each.is_managed}
+    loose = [each.name for each in (now.resources if now is not None else ()) if not each.is_managed]
+    found += [
+        Breach(rule=LEFT_UNMANAGED, subject=name, said=f"{name} is unmanaged", at=at)
+        for name in loose
+        if name in managed
+    ]
+    for resource in (each for each in before.resources if each.nodes):
+        if now is None or not _instances(now, resource):
+            said = f"{resource.name} ran before, and does not run"
+            found.append(Breach(rule=AWAY, subject=resource.name, said=said, at=at))
+    return tuple(found)

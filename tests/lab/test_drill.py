@@ -1,0 +1,163 @@
+"""Drills on a real cluster, run from one of its nodes as an administrator does."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+from kvmha.drill import catalogue, faults, journal
+
+RUNNER, TARGET = "n1", "n2"
+LIMIT = 400
+
+ADMIT = """\
+set -e
+mkdir -p -m 700 /root/.ssh /run/sshd
+cat >/root/.ssh/authorized_keys
+systemctl --quiet start ssh
+"""
+LOGIN = """\
+set -e
+mkdir -p -m 700 /root/.ssh
+[ -e /root/.ssh/id_ed25519 ] || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
+printf 'StrictHostKeyChecking accept-new\\nConnectTimeout 5\\n' >/root/.ssh/config
+cat /root/.ssh/id_ed25519.pub
+"""
+FORGET = "systemctl --quiet disable --now ssh; rm -rf /root/.ssh"
+
+
+@pytest.fixture(scope="module")
+def logged_in(lab):
+    """Root of the runner may log in on all others, also after they have booted anew."""
+    key = lab.run(RUNNER, "sh", "-c", LOGIN, timeout=60).out
+    others = [node.name for node in lab.plan.nodes if node.name != RUNNER]
+    for node in others:
+        lab.run(node, "sh", "-c", ADMIT, given=key, timeout=60)
+        lab.run(node, "systemctl", "--quiet", "enable", "ssh", timeout=60)
+    yield
+    for node in (RUNNER, *others):
+        if lab.leader(node):
+            lab.run(node, "sh", "-c", FORGET, timeout=60, ok=None)
+
+
+class Drills:
+    """The command, as it is typed on the runner."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+
+    def __call__(self, *words, ok=(0,), timeout=LIMIT):
+        return self.cluster.run(RUNNER, "kvmha", "drill", *words, ok=ok, timeout=timeout)
+
+    def target_words(self, name):
+        """Return the options by which a drill is aimed."""
+        drill = catalogue.find(name)
+        words = ["--node", TARGET] if drill.aim == "NODE" else ["--guest", self.guest]
+        return words + (["--destructive", "--confirm", words[1]] if drill.is_destructive else [])
+
+    def run(self, name, *more):
+        """Run a drill and return its outcome, whatever it is."""
+        done = self("run", name, *self.target_words(name), *self.watched, *GATES, "--json", *more, ok=(0, 1))
+        return json.loads(done.out)
+
+    @property
+    def guest(self):
+        return next(guest.name for guest in self.cluster.plan.guests if guest.prefers == TARGET)
+
+    @property
+    def watched(self):
+        return [f"--watch={guest.name}=tcp://{guest.address}:7000" for guest in self.cluster.plan.guests]
+
+
+KILLED = """kvmha drill run link-cut --node n2 --hold 10 {gates} >/tmp/drill.log 2>&1 &
+for _ in $(seq 100); do
+    grep -q '"state": "struck"' {folder}/*-link-cut.json 2>/dev/null && break
+    sleep 0.3
+done
+kill -KILL $!
+wait
+cat /tmp/drill.log
+"""
+
+GATES = ("--description", "/root/kvmha-cluster/cluster.yaml")
+
+
+@pytest.fixture
+def drill(cluster, logged_in):
+    """The command, on a cluster that is well and whose fencing was tried."""
+    for node in cluster.nodes:
+        cluster.run(node, "kvmha", "fence", "prove", "--here", timeout=120)
+    return Drills(cluster)
+
+
+def phases(outcome, subject):
+    return [moment["phase"] for moment in outcome["moments"] if moment["subject"] == subject]
+
+
+@pytest.mark.timeout(600)
+def test_a_power_cut_is_fenced_measured_and_reported(drill, build):
+    outcome = drill.run("power-cut")
+    (build / "drill.json").write_text(json.dumps(outcome, indent=2))
+    for suffix in ("html", "xml"):
+        path = journal.path(outcome["id"], suffix)
+        (build / f"drill.{suffix}").write_text(drill.cluster.run(RUNNER, "cat", path).out)
+    assert (outcome["result"], outcome["breaches"]) == ("passed", []), outcome["said"]
+    assert phases(outcome, TARGET) == ["fault", "lost", "fencing asked", "fenced", "node back"]
+    assert phases(outcome, drill.guest) == ["start asked", "process up", "started", "answers"] or set(
+        phases(outcome, drill.guest)
+    ) == {"start asked", "process up", "started", "answers"}
+    (guest,) = [each for each in outcome["recoveries"] if each["name"] == drill.guest]
+    fate = next(each for each in outcome["expected"]["fates"] if each["name"] == drill.guest)
+    assert guest["gap_s"] >= guest["answers"] - 1.0 > 0
+    assert fate["how"] == "starts"
+    ElementTree.fromstring((build / "drill.xml").read_text())
+    assert "<svg" in (build / "drill.html").read_text()
+    assert drill.guest in drill("report").out
+    assert outcome["id"] in drill("history").out
+
+
+@pytest.mark.timeout(600)
+def test_a_cut_link_heals_although_the_runner_was_killed(drill):
+    gates = " ".join(GATES)
+    said = drill.cluster.run(
+        RUNNER, "bash", "-c", KILLED.format(gates=gates, folder=journal.FOLDER), timeout=120, ok=None
+    ).out
+    rules = ("nft", "list", "table", "inet", faults.TABLE)
+    assert drill.cluster.run(TARGET, *rules, ok=None).rc == 0, f"it was killed before it had done anything: {said}"
+    gone = lambda: drill.cluster.run(TARGET, *rules, ok=None).rc != 0  # noqa: E731
+    drill.cluster.wait("the target takes the rule away by itself", gone, limit=60)
+    assert "had lost its runner" in drill("abort").out
+    assert "no drill is under way" in drill("abort").out
+    drill.cluster.wait("the cluster is well", drill.cluster.is_well)
+
+
+def test_what_may_not_be_is_refused_with_the_reason_and_nothing_is_done(drill):
+    before = drill.cluster.run(RUNNER, "ls", journal.FOLDER, ok=None).out
+    cases = [
+        (("run", "power-cut", "--node", RUNNER, "--destructive", "--confirm", RUNNER), "place: n1 is this very node"),
+        (("run", "power-cut", "--node", TARGET), "say --destructive"),
+        (("run", "power-cut", "--node", TARGET, "--destructive"), "nobody is there to be asked"),
+        (("run", "power-cut", "--node", TARGET, "--destructive", "--confirm", "n3"), '"n3" is not n2'),
+        (("run", "power-cut", "--node", "n9"), "there is no node n9; the nodes are n1, n2, n3"),
+        (("run", "qemu-killed", "--guest", "x"), "there is no guest x; the guests are"),
+        (("run", "link-cut", "--node", TARGET, "--link", "5"), "there is no link 5; the links are 0, 1"),
+    ]
+    for words, said in cases:
+        done = drill(*words, *GATES, ok=(2,))
+        assert said in done.err, words
+    assert drill.cluster.run(RUNNER, "ls", journal.FOLDER, ok=None).out == before
+    assert drill.cluster.is_well()
+
+
+HARMLESS = [each.name for each in catalogue.DRILLS if not each.is_destructive and each.name != catalogue.LINK_DELAY]
+DESTRUCTIVE = [each.name for each in catalogue.DRILLS if each.is_destructive and each.name != catalogue.POWER_CUT]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", [*HARMLESS, *DESTRUCTIVE])
+def test_every_drill_that_a_container_can_do_ends_as_it_should(drill, name):
+    outcome = drill.run(name)
+    assert (outcome["result"], outcome["breaches"]) == ("passed", []), (outcome["said"], outcome["log"])

@@ -1,0 +1,159 @@
+"""What a node sees of itself, and what the runner takes from it."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from kvmha.drill import looking, watch
+from kvmha.drill.reach import Reach, Streams
+from kvmha.drill.watch import Known, Watch
+from kvmha.host import Host
+from kvmha.tools import crm_mon, ip_address
+from tests.fakes import FakeHost, qemu_cmdline
+
+UUID = "3f1f9a52-0c1b-4b6f-9d3e-5f7c2f6b1a01"
+ADDRESSES = json.dumps(
+    [{"ifname": "eth0", "mtu": 1500, "flags": [], "addr_info": [{"local": "192.0.2.100", "prefixlen": 24}]}]
+)
+KNOWN = Known(guests={UUID: "vm-web1"}, names={"web1": "vm-web1"}, addresses={"192.0.2.100": "vip"})
+
+
+def used(host, pid, nanoseconds):
+    host.files[f"/proc/{pid}/task/{pid}/comm"] = b"qemu-system-x86\n"
+    host.files[f"/proc/{pid}/task/{pid}/schedstat"] = b"999999999999 5 5\n"
+    host.files[f"/proc/{pid}/task/9{pid}/comm"] = b"CPU 0/TCG\n"
+    host.files[f"/proc/{pid}/task/9{pid}/schedstat"] = f"{nanoseconds} 5 5\n".encode()
+
+
+class Node(FakeHost):
+    def wall_clock(self):
+        return self.clock
+
+
+def test_a_guest_executes_while_its_virtual_processors_do():
+    host = Node()
+    host.commands[ip_address.ARGV] = ADDRESSES
+    host.processes[700] = qemu_cmdline("web1", UUID)
+    sight = looking.Sight(host)
+    seen = []
+    for nanoseconds in (5_000_000, 9_000_000, 9_100_000, 19_000_000):
+        used(host, 700, nanoseconds)
+        seen.append(sight.look())
+    assert [look["guests"][UUID]["executes"] for look in seen] == [False, True, False, True]
+    assert seen[0]["addresses"] == ["192.0.2.100"]
+    assert seen[0]["guests"][UUID]["name"] == "web1"
+    host.processes.clear()
+    assert sight.look()["guests"] == {}
+
+
+def test_an_ended_stream_is_begun_again_and_its_clock_is_measured():
+    """Real processes, in the place of ssh."""
+    script = (
+        'printf \'{"at": %s, "guests": {}, "addresses": []}\\n\' "$(($(date +%s) + 3600)).5"; echo no json; sleep 0.1'
+    )
+    streams = Streams(Reach(Host(), "n1"), ("n1",), "sh", "-c", script)
+    streams.AGAIN_S = 0.1
+    found = []
+    with streams:
+        until = time.monotonic() + 20
+        while len(found) < 3 and time.monotonic() < until:
+            found += streams.read(0.2)
+    assert len(found) >= 3
+    assert {node for node, _ in found} == {"n1"}
+    assert 3595 < streams.offsets["n1"] < 3602
+
+
+class Told:
+    """Streams that say what a test has them say."""
+
+    offsets = {"n2": 100.0}  # noqa: RUF012 (nobody changes it)
+
+    def __init__(self):
+        self.lines = []
+
+    def read(self, seconds):
+        told, self.lines = self.lines, []
+        return told
+
+
+def look(at, *, pid=700, executes=True, addresses=()):
+    guests = {UUID: {"name": "web1", "pid": pid, "executes": executes}} if pid else {}
+    return {"at": at, "guests": guests, "addresses": list(addresses)}
+
+
+def watched(*lines):
+    host = Node()
+    streams = Told()
+    seen = Watch(host, streams, KNOWN)
+    broken = []
+    for line in lines:
+        streams.lines = [line]
+        broken += seen.tick(0.25)
+    return seen, broken
+
+
+def test_a_guest_on_two_nodes_is_told_once_by_the_name_of_the_cluster():
+    # n2's clock is 100 s ahead.
+    lines = [(node, look(at + ahead)) for at in (1.0, 2.0, 3.0) for node, ahead in (("n1", 0.0), ("n2", 100.0))]
+    _, broken = watched(*lines)
+    assert [each.rule for each in broken] == [watch.TWICE]
+    assert "vm-web1" in broken[0].said
+    assert "n1 and n2" in broken[0].said
+
+
+def test_a_guest_that_moves_is_on_one_node_at_a_time():
+    moved = [
+        ("n1", look(1.0)),
+        ("n2", look(101.0, executes=False)),
+        ("n1", look(2.0)),
+        ("n1", look(3.0, executes=False)),
+        ("n2", look(103.5, pid=800)),
+        ("n1", look(4.0, pid=0)),
+        ("n2", look(104.5, pid=800)),
+    ]
+    seen, broken = watched(*moved)
+    assert broken == []
+    assert seen.processes == {("vm-web1", "n1"): 1.0, ("vm-web1", "n2"): 3.5}
+    assert seen.pid("vm-web1", "n2") == 800
+
+
+def test_an_address_of_the_cluster_on_two_nodes_is_told_and_others_are_not():
+    lines = []
+    for at in (1.0, 2.0, 3.0):
+        lines += [("n1", look(at, pid=0, addresses=["192.0.2.100", "192.0.2.1"]))]
+        lines += [("n2", look(at + 100, pid=0, addresses=["192.0.2.100", "192.0.2.1"]))]
+    _, broken = watched(*lines)
+    assert ["192.0.2.100" in each.said for each in broken] == [True]
+
+
+STATUS = """<crm_mon><summary><current_dc present="true" with_quorum="true"/></summary><nodes>
+<node name="n1" online="true"/><node name="n2" online="{online}" standby="{standby}"/></nodes>
+<resources>
+<resource id="web1" active="{active}" failed="{failed}" managed="{managed}" {pending}><node name="n2"/></resource>
+</resources></crm_mon>"""
+WELL = {"online": "true", "standby": "false", "active": "true", "failed": "false", "managed": "true", "pending": ""}
+
+
+def status(**changes):
+    return crm_mon.parse(STATUS.format(**{**WELL, **changes}))
+
+
+def test_what_keeps_a_cluster_from_being_well_is_named():
+    before = status()
+    assert watch.why_not_well(before, status()) == ""
+    assert watch.why_not_well(before, None) == "no cluster answers"
+    assert watch.why_not_well(before, status(online="false")) == "n2 is not back"
+    assert watch.why_not_well(before, status(standby="true")) == "n2 is in standby"
+    assert watch.why_not_well(before, status(active="false")) == "web1 does not run as it did"
+    assert watch.why_not_well(before, status(failed="true")) == "web1 is failed"
+    assert watch.why_not_well(before, status(pending='pending="Starting"')) == "web1 is starting"
+
+
+def test_what_is_left_behind_is_a_breach():
+    before = status()
+    assert watch.after(before, status(), set(), at=0.0) == ()
+    assert [each.rule for each in watch.after(before, status(managed="false"), set(), at=0.0)] == ["unmanaged"]
+    assert [each.rule for each in watch.after(before, status(active="false"), set(), at=0.0)] == ["away"]
+    failed = {("web1", "n2", "monitor", 5)}
+    assert [each.rule for each in watch.after(before, status(), failed, at=0.0)] == ["failed"]

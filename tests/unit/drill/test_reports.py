@@ -1,0 +1,217 @@
+"""What was seen becomes a timeline, figures, and pages that a browser and a CI system read."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+from kvmha.cli.drill import telling
+from kvmha.drill import clients, comparing, page, timeline
+from kvmha.drill.records import ABORTED, BROKEN, LATE, PASSED, Expected, Moment, Recovery
+from kvmha.drill.timeline import Seen
+from kvmha.errors import UserError
+from kvmha.tools import cluster_log
+from kvmha.tools.cluster_log import Entry
+from tests.unit.drill.test_journal import outcome
+
+T = 1_000_000.0
+
+
+def entry(at, kind, subject="", node=""):
+    return Entry(at=T + at, kind=kind, subject=subject, node=node)
+
+
+ENTRIES = (
+    entry(-5.0, cluster_log.STARTED, "web1", "n2"),
+    entry(2.8, cluster_log.LOST),
+    entry(2.9, cluster_log.LOST, "n2"),
+    entry(3.0, cluster_log.FENCING_ASKED, "n2"),
+    entry(3.9, cluster_log.FENCING_CONFIRMED, "n2"),
+    entry(4.0, cluster_log.START_ASKED, "web1", "n1"),
+    entry(4.1, cluster_log.START_ASKED, "web9", "n1"),
+    entry(5.5, cluster_log.STARTED, "web1", "n1"),
+)
+ANSWERED = [T + tenth / 10 for tenth in (*range(-30, 1), *range(120, 200))]
+SEEN = Seen(
+    struck_at=T, until=T + 20, node="n2", entries=ENTRIES, processes={("web1", "n1"): T + 4.4, ("web1", "n2"): T - 9},
+    answers={"web1": ANSWERED, "web2": [T + tenth / 10 for tenth in range(-30, 200)]}, back_at=T + 15,
+)  # fmt: skip
+
+
+def test_phases_come_in_their_order_once_each_and_only_of_what_matters():
+    found = timeline.moments(SEEN, ("web1", "web2"))
+    assert [(round(m.at, 2), m.phase, m.subject, m.node) for m in found] == [
+        (0.0, "fault", "n2", ""), (2.8, "lost", "n2", ""), (3.0, "fencing asked", "n2", ""), (3.9, "fenced", "n2", ""),
+        (4.0, "start asked", "web1", "n1"), (4.4, "process up", "web1", "n1"), (5.5, "started", "web1", "n1"),
+        (12.0, "answers", "web1", ""), (15.0, "node back", "n2", ""),
+    ]  # fmt: skip
+
+
+def test_a_recovery_is_until_its_clients_are_answered():
+    found = timeline.moments(SEEN, ("web1", "web2"))
+    (web1,) = timeline.recoveries(SEEN, found, ["web1"], {"web1": "n1"}, Expected())
+    assert (web1.node, round(web1.took, 2), web1.gap_s) == ("n1", 12.0, 12.0)
+
+
+def test_entries_of_a_clock_that_is_ahead_come_earlier():
+    (moved,) = timeline.shifted([entry(5.0, cluster_log.LOST)], 2.0)
+    assert moved.at == T + 3
+
+
+@pytest.mark.parametrize(
+    ("answers", "gap", "back"),
+    [
+        pytest.param([], None, None, id="nobody-was-asked"),
+        pytest.param([T - 1], 11.0, None, id="never-again"),
+        pytest.param([T - 1, T + 4, T + 5], 5.0, T + 4, id="back"),
+        pytest.param([T - 0.1, T + 0.1, T + 3, T + 3.1, T + 9.9], 6.8, T + 9.9, id="twice-away"),
+        pytest.param([T + 4], None, T + 4, id="never-heard-before"),
+    ],
+)
+def test_the_longest_silence_counts(answers, gap, back):
+    found = clients.longest_gap(answers, T, T + 10)
+    assert found == (None if gap is None else pytest.approx(gap, abs=1e-6))
+    assert clients.back_at(answers, T) == back
+
+
+@pytest.mark.parametrize("text", ["", "web1", "web1=", "web1=host", "web1=tcp://h", "=h:1", "web1=h:0", "web1=h:99999"])
+def test_a_client_that_is_not_understood_is_refused(text):
+    with pytest.raises(UserError, match="--watch"):
+        clients.parse(text)
+    assert clients.parse("web1=tcp://[fd00::7]:80").address == "fd00::7"
+
+
+def test_a_real_service_is_heard_until_it_ends():
+    """A listener on this machine, asked by the thread that asks guests."""
+    import socket
+    import time
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        service = clients.Target(name="web1", kind=clients.SERVICE, address="127.0.0.1", port=port)
+        address = service.replace(name="vip", kind=clients.ADDRESS, port=clients.CLOSED_PORT)
+        targets = (service, address)
+        with clients.Clients(targets) as asked:
+            until = time.monotonic() + 20
+            while time.monotonic() < until and not (len(asked.answers["web1"]) > 2 and len(asked.answers["vip"]) > 2):
+                time.sleep(0.05)
+            assert asked.answers_now("web1", now=time.time(), within=5.0)
+            server.close()
+            time.sleep(0.5)
+            heard = len(asked.answers["web1"])
+            addressed = len(asked.answers["vip"])
+            while time.monotonic() < until and len(asked.answers["vip"]) < addressed + 3:
+                time.sleep(0.05)
+    assert len(asked.answers["web1"]) <= heard + 1, "a refusal is no answer of a service"
+    assert len(asked.answers["vip"]) >= addressed + 3, "a refusal shows that an address is there"
+
+
+# ------------------------------------------------------------------- comparing
+
+
+def run(number, *, fencing=3.0, took=10.0, result=PASSED, drill="power-cut"):
+    made = outcome(f"2026112{number}T000000-{drill}")
+    moments = [("fault", 0.0, "n2"), ("lost", 2.0, "n2"), ("fencing asked", 2.5, "n2"), ("fenced", 2.5 + fencing, "n2"),
+               ("started", took, "web1")]  # fmt: skip
+    return made.replace(
+        order=made.order.replace(drill=drill), result=result,
+        moments=tuple(Moment(at=at, phase=phase, subject=subject) for phase, at, subject in moments),
+        recoveries=(Recovery(name="web1", node="n1", started=took, gap_s=took),),
+    )  # fmt: skip
+
+
+def test_a_slower_one_names_the_phase_that_made_it_slower():
+    before = [run(number) for number in range(1, 5)]
+    said = comparing.compared(run(9, fencing=13.0, took=21.0), before)
+    assert said == "2.1 times slower than the median of the last 4: fencing took 13.0 s instead of 3.0"
+    assert "about as fast" in comparing.compared(run(9, took=11.0), before)
+    assert "2.0 times faster" in comparing.compared(run(9, fencing=1.0, took=5.0), before)
+
+
+def test_only_drills_alike_that_passed_before_it_count():
+    others = [run(1, took=99.0, result=LATE), run(2, took=99.0, drill="hang"), run(9, took=99.0)]
+    assert comparing.compared(run(5), others) == ""
+    assert "the one before" in comparing.compared(run(5), [*others, run(3)])
+
+
+def test_the_figures_are_of_all_drills_and_their_trend():
+    found = comparing.figures([run(1, took=5.0), run(2, took=5.0), run(3, took=10.0), run(4, took=10.0, result=BROKEN)])
+    assert (found.runs, found.passed, found.broken) == (4, 3, 1)
+    assert (found.mean_recovery_s, found.trend, found.failures_per_minute) == (7.5, 2.0, 1.0)
+    assert comparing.figures([]).mean_recovery_s is None
+
+
+# ----------------------------------------------------------------------- pages
+
+
+class Page(HTMLParser):
+    """Holds the nesting of tags, and what a page would fetch."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.fetched, self.text = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "rect", "circle", "line"):
+            self.open.append(tag)
+        self.fetched += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_startendtag(self, tag, attrs):
+        self.fetched += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.mark.parametrize("result", [PASSED, BROKEN, LATE, ABORTED])
+def test_the_page_is_whole_fetches_nothing_and_shows_what_was_seen(result):
+    read = Page()
+    text = page.html(run(5, took=21.0).replace(result=result, said="a <b> & c"), [run(1), run(2)])
+    read.feed(text)
+    assert read.open == []
+    assert read.fetched == []
+    shown = " ".join(read.text)
+    assert result in shown
+    assert "a <b> & c" in shown
+    assert "2.1 times slower" in shown
+    assert "fencing asked n2" in shown
+    assert 'name="viewport"' in text
+
+
+def test_the_picture_is_xml_in_which_time_goes_to_the_right():
+    root = ElementTree.fromstring(page.svg(run(5)))
+    marks = [float(each.get("cx")) for each in root.iter("{http://www.w3.org/2000/svg}circle")]
+    assert marks == sorted(marks)
+    assert len(marks) == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "failures", "errors"),
+    [
+        pytest.param({"breaches": ()}, 0, 0, id="passed"),
+        pytest.param({}, 1, 0, id="an-invariant-did-not-hold"),
+        pytest.param({"breaches": (), "result": LATE, "said": "too late"}, 1, 0, id="late"),
+        pytest.param({"breaches": (), "result": ABORTED, "said": "ended"}, 0, 1, id="aborted"),
+        pytest.param(
+            {"breaches": (), "recoveries": (Recovery(name="web1", answers=40.0, limit_s=30.0),)}, 1, 0,
+            id="later-than-promised",
+        ),
+    ],
+)  # fmt: skip
+def test_a_ci_system_counts_what_went_wrong(changes, failures, errors):
+    root = ElementTree.fromstring(page.junit(outcome(**changes)).encode())
+    assert (root.get("failures"), root.get("errors")) == (str(failures), str(errors))
+    assert len(root.findall("testcase/failure")) == failures
+    assert len(root.findall("testcase/error")) == errors
+    assert root.get("tests") == str(len(root.findall("testcase")))
+
+
+def test_people_are_told_the_same():
+    said = "\n".join(telling.lines(outcome(), []))
+    assert "web1 on n1: back after 14.0 s, a client waited 14.10 s, promised 30 s" in said
+    assert "!! failed: a <b> & c" in said
