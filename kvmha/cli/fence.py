@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import sys
 
+from kvmha import alert
+from kvmha.alert import Alert
 from kvmha.errors import UserError
 from kvmha.gather import fencing
 from kvmha.host import CommandError
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from kvmha.cluster.facts import Facts
     from kvmha.host import Host
-    from kvmha.policy.fencing_proof import Judged
+    from kvmha.policy.fencing_proof import Judged, Trial
 
 UNPROVEN = 1
 """The exit code where any path is not proven."""
@@ -34,6 +36,8 @@ HOSTNAME = "/proc/sys/kernel/hostname"
 
 COUNT = 3
 MOST = 9
+
+ALERT_S = 30.0
 
 REMOTE_LIMIT = 300.0
 """Seconds for another node to try all its paths."""
@@ -120,7 +124,18 @@ def _paths(facts: Facts, node: str | None) -> tuple[fencing_proof.Path, ...]:
 def _try_here(host: Host, facts: Facts, here: str, mine: list[fencing_proof.Path], count: int) -> None:
     for name in sorted({path.device for path in mine}):
         print(f"trying {name} from {here}", file=sys.stderr, flush=True)
-    fencing.keep(host, here, facts, fencing.try_here(host, facts, mine, count=count))
+    made = fencing.try_here(host, facts, mine, count=count)
+    fencing.keep(host, here, facts, made)
+    for trial in made:
+        if not trial.is_good:
+            alert.send(host, _alarm(trial), seconds=ALERT_S)
+
+
+def _alarm(trial: Trial) -> Alert:
+    return Alert(
+        kind="fence-path-failed", subject=trial.target, facts={"device": trial.device, "node": trial.node},
+        sentence=f"{trial.node} could not fence {trial.target} by {trial.device}: {trial.said}",
+    )  # fmt: skip
 
 
 def _ask(host: Host, node: str, args: argparse.Namespace, count: int) -> str:

@@ -258,3 +258,14 @@ def test_without_a_device_it_says_so(two, capsys):
     two.commands[QUERY] = cib(nodes=("n1", "n2"))
     assert main(["fence", "prove"], two) == 2
     assert "no fence device" in capsys.readouterr().err
+
+
+def test_a_path_that_failed_is_told(two, capsys):
+    logger = ("logger", "--journald")
+    two.commands[logger] = ""
+    two.commands[(fence_agent.program("fence_x"),)] = (1, "", f"Login failed with {PASSWORD}")
+    assert main(["fence", "prove", "--here"], two) == 1
+    assert "n1 cannot fence n2 by f2: " in capsys.readouterr().out
+    (told,) = [text for text in two.heard if "KVMHA_ALERT_KIND=fence-path-failed" in text]
+    assert "KVMHA_ALERT_SUBJECT=n2" in told
+    assert PASSWORD not in told

@@ -9,13 +9,26 @@ import sys
 import tempfile
 import time
 
-from kvmha import gather
+from kvmha import alert, gather
+from kvmha.alert import Alert
 from kvmha.cli import cluster_source
 from kvmha.cli.drill import telling
 from kvmha.cluster import description
 from kvmha.drill import catalogue, clients, faults, journal, page, undoing
 from kvmha.drill.reach import Reach
-from kvmha.drill.records import FENCED, GUEST, MOVED, PASSED, RESTARTED, UNDISTURBED, Drill, Expected, Fate, Order
+from kvmha.drill.records import (
+    BROKEN,
+    FENCED,
+    GUEST,
+    MOVED,
+    PASSED,
+    RESTARTED,
+    UNDISTURBED,
+    Drill,
+    Expected,
+    Fate,
+    Order,
+)
 from kvmha.drill.runner import Runner, Stage
 from kvmha.drill.watch import Known
 from kvmha.errors import UserError
@@ -33,6 +46,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kvmha.cli.cluster_source import Source
+    from kvmha.drill.records import Outcome
     from kvmha.host import Host
     from kvmha.policy.snapshot import Resource, Snapshot
     from kvmha.tools.cib import Cib
@@ -51,6 +65,8 @@ LEADS_TO = {
 }
 
 LONGEST_S = 600.0
+
+ALERT_S = 30.0
 
 
 class Asked(Record):
@@ -138,12 +154,22 @@ def run_handler(args: argparse.Namespace, host: Host) -> int:
         outcome = runner.run()
         before = journal.outcomes(host)
         journal.finish(host, outcome)
+        if outcome.result == BROKEN:
+            alert.send(host, _alarm(outcome), seconds=ALERT_S)
         for suffix, text in (("html", page.html(outcome, before)), ("xml", page.junit(outcome))):
             host.write(journal.path(outcome.id, suffix), text)
     finally:
         host.unlock(held)
     telling.show(outcome, before, as_json=args.json)
     return 0 if outcome.result == PASSED else NOT_PASSED
+
+
+def _alarm(outcome: Outcome) -> Alert:
+    order = outcome.order
+    return Alert(
+        kind="drill-broken", subject=order.guest or order.node, facts={"drill": order.drill, "id": outcome.id},
+        sentence=f"in the drill {order.drill} an invariant did not hold: {outcome.said}",
+    )  # fmt: skip
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -1,7 +1,8 @@
 """Telling people that one of them is needed: in the system log at priority alert, and by programs of their own.
 
-The programs in /etc/kvmha/alert.d are started one after the other, with what happened in their environment. Whoever is
-to be reached by mail, pager or chat is reached by one of them; kvmha knows nothing of those.
+The programs in /etc/kvmha/alert.d are started one after the other, with what happened in their environment: whoever is
+to be reached by a pager, or in a way of his own, is reached by one of them. Mail and webhooks are in ``ways``, which
+holds back what comes too often; journal and programs get everything.
 """
 
 from __future__ import annotations
@@ -35,8 +36,13 @@ class Alert(Record):
     """More, by names that can be those of variables."""
 
 
-def send(host: Host, alert: Alert, *, seconds: float) -> tuple[str, ...]:
-    """Tell it within that time, and return the programs that have heard of it. Never raises: nobody could be told."""
+def send(host: Host, alert: Alert, *, seconds: float, recipient: str = "") -> tuple[str, ...]:
+    """Tell it within that time, and return who has heard of it. Never raises: nobody could be told.
+
+    ``recipient`` is a mail address or the URL of a webhook, beside those of the configuration.
+    """
+    from kvmha.alert import ways
+
     until = host.now() + seconds
     _log(host, alert, min(LIMIT, seconds))
     heard = []
@@ -50,7 +56,10 @@ def send(host: Host, alert: Alert, *, seconds: float) -> tuple[str, ...]:
             heard.append(path)
         except (CommandError, OSError) as error:
             _complain(alert, str(error))
-    return tuple(heard)
+    told, failed = ways.send(host, alert, ways.read(host, recipient), seconds=max(until - host.now(), 0.0))
+    for reason in failed:
+        _complain(alert, reason)
+    return (*heard, *told)
 
 
 def programs(host: Host) -> list[str]:
