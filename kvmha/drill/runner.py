@@ -144,19 +144,13 @@ class Runner:
 
     def _play(self, seen: watch.Watch, clients: Clients, before: ClusterStatus) -> tuple[str, str]:
         """Strike, wait, undo and wait again; return how it ended."""
-        result, said = PASSED, ""
+        result, said, trouble = ABORTED, "it was ended from outside", ""
         try:
-            try:
-                self._strike()
-                self._wait(seen, clients, before)
-            finally:
-                self._undo()
-        except Stopped as stop:
-            result, said = stop.result, str(stop)
-        except KeyboardInterrupt:
-            result, said = ABORTED, "it was ended from outside"
-        except (CommandError, UserError, OSError) as error:
-            result, said = ERROR, str(error)
+            result, said = self._act(seen, clients, before)
+        finally:
+            trouble = self._undo_all()
+        if trouble:
+            result, said = (ERROR if result == PASSED else result), "; ".join(filter(None, (said, trouble)))
         self._note(f"ended: {result} {said}".rstrip())
         try:
             self._return(seen, clients, before)
@@ -166,6 +160,26 @@ class Runner:
         except KeyboardInterrupt:
             result, said = ABORTED, "it was ended from outside while the cluster recovered"
         return result, said
+
+    def _act(self, seen: watch.Watch, clients: Clients, before: ClusterStatus) -> tuple[str, str]:
+        try:
+            self._strike()
+            self._wait(seen, clients, before)
+        except Stopped as stop:
+            return stop.result, str(stop)
+        except KeyboardInterrupt:
+            return ABORTED, "it was ended from outside"
+        except (CommandError, UserError, OSError) as error:
+            return ERROR, str(error)
+        return PASSED, ""
+
+    def _undo_all(self) -> str:
+        """Undo it; return why that did not succeed."""
+        try:
+            self._undo()
+        except (CommandError, UserError, OSError) as error:
+            return str(error)
+        return ""
 
     def _strike(self) -> None:
         self._step(journal.STRIKING)
