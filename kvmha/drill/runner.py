@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 
 import kvmha
-from kvmha.drill import catalogue, faults, journal, timeline, undoing, watch
+from kvmha.drill import catalogue, ending, faults, journal, undoing, watch
 from kvmha.drill.catalogue import DRAIN, MIGRATE, POWER_CUT, QEMU_KILLED
-from kvmha.drill.clients import Clients, Target
+from kvmha.drill.clients import Clients
 from kvmha.drill.reach import Reach, Streams
 from kvmha.drill.records import (
     ABORTED,
@@ -24,22 +24,20 @@ from kvmha.drill.records import (
     RESTARTED,
     UNDISTURBED,
     Breach,
-    Expected,
     Order,
     Outcome,
 )
 from kvmha.errors import UserError
 from kvmha.gather import fencing
 from kvmha.host import CommandError
-from kvmha.record import Record
-from kvmha.tools import cluster_log, crm_mon
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kvmha.drill.ending import Baseline
+    from kvmha.drill.stage import Stage
     from kvmha.host import Host
-    from kvmha.tools.cluster_log import Entry
     from kvmha.tools.crm_mon import ClusterStatus
 
 BASELINE_S = 3.0
@@ -51,22 +49,6 @@ SETTLE_S = 5.0
 
 COMMAND_LIMIT = 30.0
 INTERRUPT = 2
-
-
-class Stage(Record):
-    """What a run has to know: who is there, and what should happen."""
-
-    nodes: tuple[str, ...]
-    cluster: str
-    known: watch.Known
-    uuids: dict[str, str]
-    """By guest, as far as known."""
-    targets: tuple[Target, ...]
-    """Whom clients ask."""
-    expected: Expected
-    gates: tuple[tuple[str, bool, str], ...]
-    elsewhere: str = ""
-    """Where a guest is moved to."""
 
 
 class Stopped(Exception):
@@ -94,8 +76,7 @@ class Runner:
         self._command = 0
         self._offsets: dict[str, float] = {}
         self._breaches: list[Breach] = []
-        self._fenced_before: set[tuple[str, str]] = set()
-        self._pids: dict[str, int | None] = {}
+        self._fenced_before: frozenset[tuple[str, str]] = frozenset()
 
     def run(self) -> Outcome:
         """Run it to its end. Raises UserError and CommandError only where nothing was done yet."""
@@ -106,15 +87,17 @@ class Runner:
             Clients(self.stage.targets) as clients,
         ):
             seen = watch.Watch(self.host, streams, self.stage.known)
-            before, failed = self._baseline(seen, streams)
+            before = self._baseline(seen, streams)
             self._offsets = dict(streams.offsets)
             result, said = self._play(seen, clients, before)
-            made = self._after(seen, before, failed) if result in (PASSED, LATE) else ()
-            self._breaches += made
-            if made and result == PASSED:
-                result, said = BROKEN, made[0].said
+            if result in (PASSED, LATE):
+                made = ending.breaches(self.host, self.drill.leads_to, before, seen)
+                self._breaches += made
+                result, said = (BROKEN, made[0].said) if made and result == PASSED else (result, said)
             until = self.host.wall_clock()
-            entries = self._entries(streams.offsets, begun_at)
+            told, silent = ending.entries(self.reach, names, streams.offsets, begun_at)
+        for word in silent:
+            self._note(word)
         outcome = Outcome(
             id=self.id, order=self.order, cluster=self.stage.cluster, version=kvmha.__version__, begun_at=begun_at,
             struck_at=self._struck_at, result=result, said=said, expected=self.stage.expected,
@@ -122,11 +105,11 @@ class Runner:
             offsets={node: round(value, 4) for node, value in streams.offsets.items()},
             longest_pause_s=round(seen.longest_pause, 3), took_s=round(self.host.now() - begun, 1), log=tuple(self.log),
         )  # fmt: skip
-        return self._measured(outcome, seen, clients, entries, until)
+        return ending.measured(outcome, self.stage, seen, clients, told, until=until, back_at=self._back_at)
 
     # ------------------------------------------------------------ the parts
 
-    def _baseline(self, seen: watch.Watch, streams: Streams) -> tuple[ClusterStatus, set[tuple[str, str, str, int]]]:
+    def _baseline(self, seen: watch.Watch, streams: Streams) -> Baseline:
         until = self.host.now() + BASELINE_S * 5
         least = self.host.now() + BASELINE_S
         while self.host.now() < least or (set(streams.offsets) < set(self.stage.nodes) and self.host.now() < until):
@@ -138,11 +121,11 @@ class Runner:
             raise UserError("no cluster answers here; run it on a node")
         if seen.breaches:
             raise UserError(f"before anything was done: {seen.breaches[0].said}")
-        self._fenced_before = _fencings(seen.status)
-        self._pids = {name: self._pid(seen, seen.status, name) for name in self.stage.uuids}
-        return seen.status, watch.failures(self.host)
+        before = ending.baseline(self.host, seen.status, seen, tuple(self.stage.uuids))
+        self._fenced_before = before.fencings
+        return before
 
-    def _play(self, seen: watch.Watch, clients: Clients, before: ClusterStatus) -> tuple[str, str]:
+    def _play(self, seen: watch.Watch, clients: Clients, before: Baseline) -> tuple[str, str]:
         """Strike, wait, undo and wait again; return how it ended."""
         result, said, trouble = ABORTED, "it was ended from outside", ""
         try:
@@ -161,7 +144,7 @@ class Runner:
             result, said = ABORTED, "it was ended from outside while the cluster recovered"
         return result, said
 
-    def _act(self, seen: watch.Watch, clients: Clients, before: ClusterStatus) -> tuple[str, str]:
+    def _act(self, seen: watch.Watch, clients: Clients, before: Baseline) -> tuple[str, str]:
         try:
             self._strike()
             self._wait(seen, clients, before)
@@ -218,7 +201,7 @@ class Runner:
         # A hang comes a moment after it was answered for.
         return min(max(at, sent), self.host.wall_clock() + faults.BREATH_S)
 
-    def _wait(self, seen: watch.Watch, clients: Clients, before: ClusterStatus) -> None:
+    def _wait(self, seen: watch.Watch, clients: Clients, before: Baseline) -> None:
         leads_to = self.drill.leads_to
         if leads_to == UNDISTURBED:
             self._hold(seen, self.order.hold_s)
@@ -229,7 +212,7 @@ class Runner:
             self._note(f"{self.order.node} is fenced")
             seen.forget(self.order.node)
             what = "what it ran does not run elsewhere"
-            self._until(seen, what, lambda: self._all_run(seen, clients, before))
+            self._until(seen, what, lambda: self._all_run(seen, clients, before.status))
             self._note("all that it ran runs again")
         elif self.drill.name == MIGRATE:
             self._command_to_end(seen, "kvmha", "migrate", self.order.guest, self.stage.elsewhere)
@@ -260,13 +243,13 @@ class Runner:
             for number, handler in held.items():
                 signal.signal(number, handler)
 
-    def _return(self, seen: watch.Watch, clients: Clients, before: ClusterStatus) -> None:
+    def _return(self, seen: watch.Watch, clients: Clients, before: Baseline) -> None:
         """Wait until the cluster is as well as it was, or its time is over."""
         self._hold(seen, SETTLE_S if self.drill.leads_to == UNDISTURBED else 2.0)
         said = [""]
 
         def is_well() -> bool:
-            said[0] = watch.why_not_well(before, seen.status) or self._silent(clients)
+            said[0] = watch.why_not_well(before.status, seen.status) or self._silent(clients)
             node = seen.status.node(self.order.node) if seen.status is not None else None
             is_there = node is not None and node.is_online and self.drill.takes_node
             if is_there and self._back_at is None and self._was_fenced(seen):
@@ -301,7 +284,7 @@ class Runner:
             raise Stopped(BROKEN, broken[0].said)
 
     def _was_fenced(self, seen: watch.Watch) -> bool:
-        made = _fencings(seen.status) - self._fenced_before if seen.status is not None else set()
+        made = ending.fencings(seen.status) - self._fenced_before if seen.status is not None else frozenset()
         return any(target == self.order.node for target, _ in made)
 
     def _all_run(self, seen: watch.Watch, clients: Clients, before: ClusterStatus) -> bool:
@@ -335,10 +318,6 @@ class Runner:
                 return f"{target.name} does not answer"
         return ""
 
-    def _pid(self, seen: watch.Watch, status: ClusterStatus, name: str) -> int | None:
-        resource = status.resource(name)
-        return seen.pid(name, resource.nodes[0]) if resource is not None and len(resource.nodes) == 1 else None
-
     def _command_to_end(self, seen: watch.Watch, *argv: str) -> None:
         """Run one of our own commands beside the watch."""
         path = journal.path(self.id, "log")
@@ -357,72 +336,6 @@ class Runner:
             words = [line.strip() for line in self.host.read(path).splitlines() if line.strip()]
             raise Stopped(ERROR, f"{' '.join(argv)} left with {code}: {words[-1] if words else ''}"[:300])
 
-    # -------------------------------------------------------------- its end
-
-    def _after(
-        self, seen: watch.Watch, before: ClusterStatus, failed: set[tuple[str, str, str, int]]
-    ) -> tuple[Breach, ...]:
-        at = self.host.wall_clock()
-        try:
-            now = crm_mon.look(self.host, timeout=COMMAND_LIMIT)
-            new = watch.failures(self.host) - failed
-        except CommandError as error:
-            return (Breach(rule=watch.LEFT_FAILED, subject="cluster", said=str(error), at=at),)
-        return (*watch.after(before, now, new, at=at), *self._disturbed(seen, before, now, at))
-
-    def _disturbed(
-        self, seen: watch.Watch, before: ClusterStatus, now: ClusterStatus | None, at: float
-    ) -> list[Breach]:
-        """Return what has moved or started anew although nobody should have noticed anything."""
-        if self.drill.leads_to not in (UNDISTURBED, MOVED) or now is None:
-            return []
-        found = []
-        for target, completed in sorted(_fencings(now) - self._fenced_before):
-            said = f"{target} was fenced at {completed}"
-            found.append(Breach(rule=watch.DISTURBED, subject=target, said=said, at=at))
-        for name, pid in self._pids.items():
-            if self.drill.leads_to == UNDISTURBED and pid is not None and self._pid(seen, now, name) != pid:
-                said = f"{name} has another process than before"
-                found.append(Breach(rule=watch.DISTURBED, subject=name, said=said, at=at))
-        for resource in before.resources:
-            found_now = now.resource(resource.name)
-            is_ours = resource.name in self.stage.uuids
-            if self.drill.leads_to == UNDISTURBED and is_ours and found_now and found_now.nodes != resource.nodes:
-                said = f"{resource.name} has left {' '.join(resource.nodes)}"
-                found.append(Breach(rule=watch.DISTURBED, subject=resource.name, said=said, at=at))
-        return found
-
-    def _entries(self, offsets: dict[str, float], since: float) -> list[Entry]:
-        found: list[Entry] = []
-        for node in self.stage.nodes:
-            ahead = offsets.get(node, 0.0)
-            try:
-                done = self.reach.run(node, *cluster_log.since_argv(since + ahead), timeout=COMMAND_LIMIT, ok=None)
-            except CommandError as error:
-                self._note(f"the journal of {node} could not be read: {error}")
-                continue
-            entries = filter(None, map(cluster_log.parse_entry, done.out.splitlines()))
-            found += timeline.shifted(entries, ahead)
-        return found
-
-    def _measured(
-        self, outcome: Outcome, seen: watch.Watch, clients: Clients, entries: list[Entry], until: float
-    ) -> Outcome:
-        if self._struck_at is None:
-            return outcome
-        made = timeline.Seen(
-            struck_at=self._struck_at, until=until, node=self.order.guest or self.order.node, entries=tuple(entries),
-            processes=seen.processes, answers=clients.answers, back_at=self._back_at,
-        )  # fmt: skip
-        names = (*self.stage.uuids, *dict.fromkeys(self.stage.known.addresses.values()))
-        names = tuple(dict.fromkeys(names))
-        found = timeline.moments(made, names)
-        status = seen.status
-        places = {each.name: " ".join(each.nodes) for each in status.resources} if status is not None else {}
-        touched = {moment.subject for moment in found}
-        recovered = timeline.recoveries(made, found, [n for n in names if n in touched], places, self.stage.expected)
-        return outcome.replace(moments=found, recoveries=recovered)
-
     def _step(self, state: str) -> None:
         import os
 
@@ -433,7 +346,3 @@ class Runner:
         since = f"{at - self._struck_at:7.2f} s  " if self._struck_at is not None else ""
         self.log.append(f"{since}{text}")
         self._say(f"{since}{text}")
-
-
-def _fencings(status: ClusterStatus) -> set[tuple[str, str]]:
-    return {(each.target, each.completed) for each in status.fencings if each.status == "success"}

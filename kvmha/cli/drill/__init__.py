@@ -9,9 +9,8 @@ import json
 import sys
 from functools import partial
 
-from kvmha.cli.drill import running, telling
+from kvmha.cli.drill import asking, running, telling
 from kvmha.drill import catalogue, faults, journal, undoing
-from kvmha.drill.reach import Reach
 from kvmha.errors import UserError
 from kvmha.host import SIGTERM, CommandError
 from kvmha.record import plain
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kvmha.host import Host
-
-HOSTNAME = "/proc/sys/kernel/hostname"
 
 ABORT_LIMIT = 180.0
 """Seconds for a runner to undo what it did."""
@@ -64,7 +61,7 @@ def _list(args: argparse.Namespace, host: Host) -> int:
         word = "destructive" if drill.is_destructive else "harmless"
         print(f"{drill.name} {drill.aim}  ({word})")
         print(f"    {drill.said}")
-        print(f"    should lead to: {running.LEADS_TO[drill.leads_to]}")
+        print(f"    should lead to: {asking.LEADS_TO[drill.leads_to]}")
         print(f"    undone: {drill.undone}")
     return 0
 
@@ -80,7 +77,7 @@ def _abort(args: argparse.Namespace, host: Host) -> int:
     if held is None:
         raise UserError(f"the runner did not end within {ABORT_LIMIT:g} s; kill it, and call kvmha drill abort again")
     try:
-        said = undoing.recover(reach_of(host))
+        said = undoing.recover(asking.reach_of(host))
     finally:
         host.unlock(held)
     for line in said:
@@ -101,18 +98,13 @@ def _is_runner(host: Host, pid: int) -> bool:
     return "drill" in host.cmdline(pid)
 
 
-def reach_of(host: Host) -> Reach:
-    """Return how this node reaches the others."""
-    return Reach(host, host.read(HOSTNAME).strip())
-
-
 def recover_or_say(host: Host) -> None:
     """Undo what drills have left whose runner has died, and say so; where that fails, say that and go on."""
     held = host.lock(journal.LOCK, timeout=0.0) if journal.unfinished(host) else None
     if held is None:
         return
     try:
-        for line in undoing.recover(reach_of(host)):
+        for line in undoing.recover(asking.reach_of(host)):
             print(f"kvmha: {line}", file=sys.stderr)
     except (UserError, CommandError) as error:
         print(f"kvmha: {error}", file=sys.stderr)

@@ -9,7 +9,8 @@ import pytest
 from kvmha.drill import journal, runner, undoing
 from kvmha.drill.reach import Reach
 from kvmha.drill.records import ABORTED, BROKEN, ERROR, LATE, PASSED, Expected, Order
-from kvmha.drill.runner import Runner, Stage
+from kvmha.drill.runner import Runner
+from kvmha.drill.stage import Stage
 from kvmha.drill.watch import Known
 from kvmha.errors import UserError
 from kvmha.tools import cib, crm_mon, ssh

@@ -1,0 +1,246 @@
+"""All that is found out before a drill is run: its target, what is foretold, which gates are open, whom to watch."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+
+from kvmha import gather
+from kvmha.cli import cluster_source
+from kvmha.cluster import description
+from kvmha.drill import catalogue, clients, faults
+from kvmha.drill.reach import Reach
+from kvmha.drill.records import FENCED, GUEST, MOVED, RESTARTED, UNDISTURBED, Drill, Expected, Fate, Order
+from kvmha.drill.stage import Stage
+from kvmha.drill.watch import Known
+from kvmha.errors import UserError
+from kvmha.policy import drill_gates, timing
+from kvmha.policy.drill_gates import Gate
+from kvmha.policy.snapshot import ADDRESS
+from kvmha.record import Record
+from kvmha.tools import cib as cib_reader
+from kvmha.tools import service_probe
+from kvmha.whatif.asking import Asking
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kvmha.cli.cluster_source import Source
+    from kvmha.host import Host
+    from kvmha.policy.snapshot import Resource, Snapshot
+    from kvmha.tools.cib import Cib
+
+HOSTNAME = "/proc/sys/kernel/hostname"
+
+REACH = "reach"
+"""The gate that every node can be reached."""
+
+LONGEST_S = 600.0
+"""The longest that a fault may last."""
+
+LEADS_TO = {
+    FENCED: "the node is fenced, and its guests run elsewhere",
+    UNDISTURBED: "no guest moves or starts anew, and nobody is fenced",
+    RESTARTED: "the guest starts anew",
+    MOVED: "guests move, and go on running",
+}
+
+
+class Asked(Record):
+    """All that is known before a drill is run."""
+
+    drill: Drill
+    order: Order
+    snapshot: Snapshot
+    stage: Stage
+    gates: tuple[Gate, ...]
+
+
+def ask(args: argparse.Namespace, host: Host) -> Asked:
+    """Look at the cluster, and find out all that a drill needs. Raises UserError, CommandError."""
+    drill = catalogue.find(args.drill)
+    if args.window and drill_gates.minutes(args.window) is None:
+        raise UserError(f'--window: "{args.window}" is no window; give it as 22:00-04:00')
+    reach = reach_of(host)
+    with tempfile.TemporaryDirectory(prefix="kvmha-") as folder:
+        options = argparse.Namespace(cib=None, corosync_conf=None, description=args.description)
+        source = cluster_source.load(options, host, folder)
+        snapshot = source.read(source.text, "").replace(at=host.wall_clock())
+        snapshot = _with_pending(snapshot, source)
+        order = _order(args, drill, snapshot, host)
+        expected = _expected(host, source, drill, order, folder)
+    gates = drill_gates.judge(
+        snapshot, target=order.node, here=reach.here, takes_node=drill.takes_node, now=host.wall_clock(),
+        minute=_minute(host), window=args.window,
+    )  # fmt: skip
+    gates = (*gates, _reach_gate(reach, snapshot))
+    stage = _stage(args, host, source, snapshot, order, expected)
+    return Asked(drill=drill, order=order, snapshot=snapshot, stage=stage, gates=gates)
+
+
+def _with_pending(snapshot: Snapshot, source: Source) -> Snapshot:
+    """Return the snapshot with what is under way just now, which crm_mon alone knows."""
+    shown = source.status.resources if source.status is not None else ()
+    pending = {each.name.partition(":")[0]: each.pending for each in shown if each.pending}
+    return snapshot.replace(
+        resources=tuple(each.replace(pending=pending.get(each.name, each.pending)) for each in snapshot.resources)
+    )
+
+
+def _minute(host: Host) -> int:
+    now = time.localtime(host.wall_clock())
+    return now.tm_hour * 60 + now.tm_min
+
+
+def _order(args: argparse.Namespace, drill: Drill, snapshot: Snapshot, host: Host) -> Order:
+    node, guest = _target(args, drill, snapshot)
+    hold = _number("--hold", args.hold, 1, LONGEST_S) if args.hold else drill.hold_s
+    return Order(
+        drill=drill.name, node=node, guest=guest, link=_link(args, drill, host), hold_s=hold,
+        limit_s=_number("--limit", args.limit, 10, 3600), percent=int(_number("--percent", args.percent, 1, 99)),
+        delay_ms=int(_number("--delay", args.delay, 1, 10_000)),
+    )  # fmt: skip
+
+
+def _target(args: argparse.Namespace, drill: Drill, snapshot: Snapshot) -> tuple[str, str]:
+    if drill.aim == GUEST:
+        guests = ", ".join(each.name for each in snapshot.guests) or "none"
+        resource = snapshot.resource(args.guest) if args.guest else None
+        if resource is None or resource not in snapshot.guests:
+            lacks = f"there is no guest {args.guest}" if args.guest else f"{drill.name} wants --guest"
+            raise UserError(f"{lacks}; the guests are {guests}")
+        if len(resource.nodes) != 1:
+            raise UserError(f"{args.guest} runs on {len(resource.nodes)} nodes, and has to run on one")
+        return resource.nodes[0], resource.name
+    nodes = ", ".join(each.name for each in snapshot.members)
+    if not args.node or args.node not in [each.name for each in snapshot.members]:
+        lacks = f"there is no node {args.node}" if args.node else f"{drill.name} wants --node"
+        raise UserError(f"{lacks}; the nodes are {nodes}")
+    if len(snapshot.members) < 2:
+        raise UserError(f"{args.node} is the only node; a drill needs somebody to go on")
+    return args.node, ""
+
+
+def _link(args: argparse.Namespace, drill: Drill, host: Host) -> str:
+    if not drill.has_link:
+        if args.link:
+            raise UserError(f"--link: {drill.name} is not about one link")
+        return ""
+    known = sorted(faults.links(host), key=int)
+    if len(known) < 2:
+        raise UserError(f"{drill.name}: corosync has one link here, so that the node itself would be lost: links-cut")
+    if args.link and args.link not in known:
+        raise UserError(f"--link: there is no link {args.link}; the links are {', '.join(known)}")
+    return args.link or known[-1]
+
+
+def _number(name: str, text: str, least: float, most: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not least <= value <= most:
+        raise UserError(f'{name}: "{text}" is no number from {least:g} to {most:g}')
+    return value
+
+
+def _expected(host: Host, source: Source, drill: Drill, order: Order, folder: str) -> Expected:
+    words = [word.format(node=order.node, guest=order.guest, link=order.link) for word in drill.event]
+    if not words:
+        return Expected(said=(LEADS_TO[drill.leads_to],))
+    asking = Asking(
+        host, source.text, read=source.read, folder=folder,
+        bandwidth=source.bandwidth or timing.DEFAULT_BANDWIDTH_MIB_S,
+    )  # fmt: skip
+    phase = asking.ask(words).phases[0]
+    fates = []
+    for fate in phase.fates:
+        back = fate.answers or fate.back
+        fates.append(
+            Fate(
+                name=fate.name, how=fate.how, nodes=fate.after, limit_s=fate.limit_s,
+                back_s=round(back.usual_s, 2) if back is not None else None,
+                most_s=round(back.most_s, 2) if back is not None else None,
+            )
+        )  # fmt: skip
+    times = {moment.what: round(moment.ends.usual_s, 2) for moment in phase.moments if moment.ends is not None}
+    cautions = tuple(f"{each.subject}: {each.said}" for each in phase.cautions)
+    return Expected(said=(LEADS_TO[drill.leads_to], *cautions), fates=tuple(fates), times=times)
+
+
+def _reach_gate(reach: Reach, snapshot: Snapshot) -> Gate:
+    silent = []
+    for node in (each.name for each in snapshot.members):
+        why = reach.why_not(node)
+        silent += [f"{node}: {why}"] if why else []
+    if silent:
+        remedy = "let root log in there by ssh without a password, and install kvmha there"
+        return Gate(name=REACH, is_open=False, said="; ".join(silent), remedy=remedy)
+    return Gate(name=REACH, is_open=True, said="kvmha answers on every node")
+
+
+def _stage(
+    args: argparse.Namespace, host: Host, source: Source, snapshot: Snapshot, order: Order, expected: Expected
+) -> Stage:
+    found = cib_reader.read(source.text)
+    guests: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for guest in snapshot.guests:
+        uuid, name = _identity(host, found, guest)
+        guests[guest.name] = uuid
+        names[name or guest.name] = guest.name
+    addresses = {
+        _params(found, each).get("ip", "").lower(): each.name for each in snapshot.resources if each.kind == ADDRESS
+    }
+    elsewhere = [node.name for node in snapshot.members if node.is_usable and node.name != order.node]
+    return Stage(
+        nodes=tuple(node.name for node in snapshot.members),
+        cluster=snapshot.cluster,
+        known=Known(
+            guests={uuid: name for name, uuid in guests.items() if uuid},
+            names=names,
+            addresses={address: name for address, name in addresses.items() if address},
+        ),
+        uuids=guests,
+        targets=tuple(_targets(args, host, addresses)),
+        expected=expected,
+        gates=(),
+        elsewhere=elsewhere[0] if elsewhere else "",
+    )
+
+
+def _params(found: Cib, resource: Resource) -> dict[str, str]:
+    known = found.resource(resource.name)
+    return dict(found.effective(known).params) if known is not None else {}
+
+
+def _identity(host: Host, found: Cib, guest: Resource) -> tuple[str, str]:
+    """Return a guest's UUID and name, where this node can read its definition."""
+    params = _params(found, guest)
+    if not params.get("config"):
+        return "", params.get("domain", "")
+    told = gather.definition(host, params["config"])
+    return (told.uuid or "").lower(), told.name or ""
+
+
+def _targets(args: argparse.Namespace, host: Host, addresses: dict[str, str]) -> Iterator[clients.Target]:
+    given = [clients.parse(text) for text in args.watch]
+    yield from given
+    known = {target.name for target in given}
+    wanted = description.load(host, args.description) if args.description else None
+    for guest in wanted.guests if wanted is not None else ():
+        probe = guest.service.probe if guest.service is not None else ""
+        if guest.name in known or not probe.startswith(("tcp://", "http://")):
+            continue
+        service = service_probe.parse(probe)
+        yield clients.Target(name=guest.name, kind=clients.SERVICE, address=service.host, port=service.port)
+    for address, name in addresses.items():
+        if address and name not in known:
+            yield clients.Target(name=name, kind=clients.ADDRESS, address=address, port=clients.CLOSED_PORT)
+
+
+def reach_of(host: Host) -> Reach:
+    """Return how this node reaches the others."""
+    return Reach(host, host.read(HOSTNAME).strip())

@@ -1,0 +1,120 @@
+"""The end of a drill: what does not hold, and what all the witnesses together saw."""
+
+from __future__ import annotations
+
+from kvmha.drill import timeline, watch
+from kvmha.drill.records import MOVED, UNDISTURBED, Breach
+from kvmha.host import CommandError
+from kvmha.record import Record
+from kvmha.tools import cluster_log, crm_mon
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kvmha.drill.clients import Clients
+    from kvmha.drill.reach import Reach
+    from kvmha.drill.records import Outcome
+    from kvmha.drill.stage import Stage
+    from kvmha.host import Host
+    from kvmha.tools.cluster_log import Entry
+    from kvmha.tools.crm_mon import ClusterStatus
+
+LIMIT = 30.0
+
+
+class Baseline(Record):
+    """How the cluster was before anything was done."""
+
+    status: ClusterStatus
+    failed: frozenset[tuple[str, str, str, int]]
+    """What had failed and was not cleaned up."""
+    fencings: frozenset[tuple[str, str]]
+    pids: Mapping[str, int | None]
+    """The process of each guest, where it was seen to execute."""
+
+
+def baseline(host: Host, status: ClusterStatus, seen: watch.Watch, guests: tuple[str, ...]) -> Baseline:
+    """Return how the cluster is. Raises CommandError."""
+    return Baseline(
+        status=status,
+        failed=frozenset(watch.failures(host)),
+        fencings=fencings(status),
+        pids={name: _pid(seen, status, name) for name in guests},
+    )
+
+
+def fencings(status: ClusterStatus) -> frozenset[tuple[str, str]]:
+    """Return which nodes were fenced with success, and when, as the cluster remembers it."""
+    return frozenset((each.target, each.completed) for each in status.fencings if each.status == "success")
+
+
+def breaches(host: Host, leads_to: str, before: Baseline, seen: watch.Watch) -> tuple[Breach, ...]:
+    """Return what does not hold after a drill."""
+    at = host.wall_clock()
+    try:
+        now = crm_mon.look(host, timeout=LIMIT)
+        new = watch.failures(host) - before.failed
+    except CommandError as error:
+        return (Breach(rule=watch.LEFT_FAILED, subject="cluster", said=str(error), at=at),)
+    found = watch.after(before.status, now, new, at=at)
+    return (*found, *(_disturbed(leads_to, before, now, seen, at) if now is not None else ()))
+
+
+def _disturbed(leads_to: str, before: Baseline, now: ClusterStatus, seen: watch.Watch, at: float) -> list[Breach]:
+    """Return what has moved or started anew although nobody should have noticed anything."""
+    said: list[tuple[str, str]] = []
+    if leads_to in (UNDISTURBED, MOVED):
+        said += [(name, f"{name} was fenced at {when}") for name, when in sorted(fencings(now) - before.fencings)]
+    if leads_to == UNDISTURBED:
+        for name, pid in before.pids.items():
+            was, then = before.status.resource(name), now.resource(name)
+            if was is not None and then is not None and was.nodes != then.nodes:
+                said.append((name, f"{name} has left {' '.join(was.nodes)}"))
+            elif pid is not None and _pid(seen, now, name) != pid:
+                said.append((name, f"{name} has another process than before"))
+    return [Breach(rule=watch.DISTURBED, subject=name, said=words, at=at) for name, words in said]
+
+
+def _pid(seen: watch.Watch, status: ClusterStatus, name: str) -> int | None:
+    resource = status.resource(name)
+    return seen.pid(name, resource.nodes[0]) if resource is not None and len(resource.nodes) == 1 else None
+
+
+def entries(
+    reach: Reach, nodes: tuple[str, ...], offsets: Mapping[str, float], since: float
+) -> tuple[list[Entry], list[str]]:
+    """Return what the journals of all nodes tell from a time on, on this node's clock; and which could not be read."""
+    found: list[Entry] = []
+    silent = []
+    for node in nodes:
+        ahead = offsets.get(node, 0.0)
+        try:
+            done = reach.run(node, *cluster_log.since_argv(since + ahead), timeout=LIMIT, ok=None)
+        except CommandError as error:
+            silent.append(f"the journal of {node} could not be read: {error}")
+            continue
+        told = filter(None, map(cluster_log.parse_entry, done.out.splitlines()))
+        found += timeline.shifted(told, ahead)
+    return found, silent
+
+
+def measured(
+    outcome: Outcome, stage: Stage, seen: watch.Watch, clients: Clients, told: list[Entry], *, until: float,
+    back_at: float | None,
+) -> Outcome:  # fmt: skip
+    """Return a drill's outcome with its timeline, and what each guest and address went through."""
+    if outcome.struck_at is None:
+        return outcome
+    order = outcome.order
+    made = timeline.Seen(
+        struck_at=outcome.struck_at, until=until, node=order.guest or order.node, entries=tuple(told),
+        processes=seen.processes, answers=clients.answers, back_at=back_at,
+    )  # fmt: skip
+    names = tuple(dict.fromkeys((*stage.uuids, *stage.known.addresses.values())))
+    found = timeline.moments(made, names)
+    status = seen.status
+    places = {each.name: " ".join(each.nodes) for each in status.resources} if status is not None else {}
+    touched = {moment.subject for moment in found}
+    recovered = timeline.recoveries(made, found, [name for name in names if name in touched], places, stage.expected)
+    return outcome.replace(moments=found, recoveries=recovered)

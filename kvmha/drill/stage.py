@@ -1,0 +1,27 @@
+"""What a run has to know beforehand."""
+
+from __future__ import annotations
+
+from kvmha.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kvmha.drill.clients import Target
+    from kvmha.drill.records import Expected
+    from kvmha.drill.watch import Known
+
+
+class Stage(Record):
+    """Who is there, and what should happen."""
+
+    nodes: tuple[str, ...]
+    cluster: str
+    known: Known
+    uuids: dict[str, str]
+    """By guest, as far as known."""
+    targets: tuple[Target, ...]
+    """Whom clients ask."""
+    expected: Expected
+    gates: tuple[tuple[str, bool, str], ...]
+    elsewhere: str = ""
+    """Where a guest is moved to."""
