@@ -62,3 +62,12 @@ def test_dev_installs_what_the_lab_starts(checkout: Path) -> None:
     always_there = {"coreutils", "util-linux"}
     lines = (checkout / "dev").read_text().partition("want_lab() {")[2].partition("}")[0].split()
     assert set(COMMANDS.values()) - always_there - set(lines) == set()
+
+
+def test_the_daily_trial_of_fencing_is_on_and_switches_nothing(checkout: Path) -> None:
+    rules = (checkout / "packaging/debian/rules").read_text()
+    assert "timers.target.wants\n" in rules
+    assert "ln -s ../kvmha-fence-prove.timer" in rules
+    service = (checkout / "packaging/systemd/kvmha-fence-prove.service").read_text()
+    assert "ExecStart=/usr/bin/kvmha fence prove --here\n" in service
+    assert "OnCalendar=" in (checkout / "packaging/systemd/kvmha-fence-prove.timer").read_text()
