@@ -18,8 +18,8 @@ from kvmha.errors import UserError
 from kvmha.host import SIGPIPE, CommandError, CommandMissing, Host
 
 VERBS = (
-    "adopt", "cluster", "decisions", "drain", "drbd", "drill", "fence", "install-agents", "lab", "migrate",
-    "preflight", "quorum", "replay", "status", "survivor", "undrain", "whatif",
+    "adopt", "cluster", "decisions", "double-run", "drain", "drbd", "drill", "fence", "install-agents", "lab",
+    "migrate", "preflight", "quorum", "replay", "status", "survivor", "undrain", "whatif",
 )  # fmt: skip
 
 FAILED, BAD_INPUT, INTERRUPTED, NO_READER = 1, 2, 130, 128 + SIGPIPE

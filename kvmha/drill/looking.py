@@ -47,7 +47,9 @@ class Sight:
             used[pid] = self._processor_time(pid)
             executes = pid in self._used and used[pid] - self._used[pid] >= EXECUTED
             known = guests.setdefault(guest.uuid, {"name": guest.name, "pid": pid, "executes": False})
-            known["executes"] = bool(known["executes"]) or executes
+            if executes or pid == known["pid"]:
+                macs = qemu_process.macs(self._host.cmdline(pid))
+                known.update({"pid": pid, "executes": bool(known["executes"]) or executes, "macs": macs})
         self._used = used
         if self._looks % ADDRESSES_EVERY == 0:
             try:
@@ -72,10 +74,10 @@ class Sight:
         return used
 
 
-def watch(host: Host) -> None:
-    """Look until nobody reads it any more."""
+def watch(host: Host, interval: float = INTERVAL) -> None:
+    """Look until nobody reads it any more, with so many seconds from one look to the next."""
     sight = Sight(host)
     while True:
         began = host.now()
         print(json.dumps(sight.look(), separators=(",", ":")), flush=True)
-        host.sleep(max(INTERVAL - (host.now() - began), 0.05))
+        host.sleep(max(interval - (host.now() - began), 0.05))

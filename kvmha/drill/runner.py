@@ -113,14 +113,14 @@ class Runner:
         until = self.host.now() + BASELINE_S * 5
         least = self.host.now() + BASELINE_S
         while self.host.now() < least or (set(streams.offsets) < set(self.stage.nodes) and self.host.now() < until):
-            seen.tick(TICK_S)
+            broken = seen.tick(TICK_S)
+            if broken:
+                raise UserError(f"before anything was done: {broken[0].said}")
         silent = sorted(set(self.stage.nodes) - set(streams.offsets))
         if silent:
             raise UserError(f"{', '.join(silent)} cannot be watched: kvmha drill at-node watch prints nothing there")
         if seen.status is None:
             raise UserError("no cluster answers here; run it on a node")
-        if seen.breaches:
-            raise UserError(f"before anything was done: {seen.breaches[0].said}")
         before = ending.baseline(self.host, seen.status, seen, tuple(self.stage.uuids))
         self._fenced_before = before.fencings
         return before

@@ -43,29 +43,84 @@ class Known(Record):
         return self.guests.get(uuid) or self.names.get(name, "")
 
 
-class Watch:
-    """Takes everything in."""
+class Places:
+    """Takes in what the nodes see of themselves, and finds what is in two places."""
 
-    def __init__(self, host: Host, streams: Streams, known: Known) -> None:
-        self._host = host
+    def __init__(self, streams: Streams, known: Known) -> None:
         self._streams = streams
         self._known = known
         self._overlaps = Overlaps()
-        self._last_look = float("-inf")
+        self._cards = Overlaps()
+        self._card_holders: dict[str, set[str]] = {}
         self._last_seen: dict[str, float] = {}
         self._pids: dict[tuple[str, str], int] = {}
-        self.status: ClusterStatus | None = None
         self.processes: dict[tuple[str, str], float] = {}
         """When a guest was first seen to execute in a new process on a node, by name and node."""
-        self.breaches: list[Breach] = []
         self.looks = 0
         self.longest_pause = 0.0
 
     def tick(self, seconds: float) -> tuple[Breach, ...]:
+        """Watch for so long; return what was found to be in two places."""
+        return tuple(breach for node, told in self._streams.read(seconds) for breach in self._take(node, told))
+
+    def forget(self, node: str) -> None:
+        """Take note that a node is dead, so that what it had counts no more."""
+        self._overlaps.gone(node)
+        for holder in self._card_holders.pop(node, ()):
+            self._cards.gone(holder)
+        self._last_seen.pop(node, None)
+
+    def pid(self, guest: str, node: str) -> int | None:
+        """Return the process of a guest on a node, as last seen."""
+        return self._pids.get((guest, node))
+
+    def _take(self, node: str, told: Mapping[str, Any]) -> list[Breach]:
+        at = float(told["at"]) - self._streams.offsets.get(node, 0.0)
+        if node in self._last_seen:
+            self.longest_pause = max(self.longest_pause, at - self._last_seen[node])
+        self._last_seen[node] = at
+        self.looks += 1
+        held = set()
+        cards: dict[str, frozenset[str]] = {}
+        for uuid, guest in told.get("guests", {}).items():
+            name = self._known.guest(uuid, str(guest.get("name", "")))
+            if not guest.get("executes"):
+                continue
+            shown = name or guest.get("name", "")
+            held.add(f"guest {shown} ({uuid})")
+            cards[f"{shown} on {node}"] = frozenset(f"MAC address {mac}" for mac in guest.get("macs", ()))
+            pid = int(guest.get("pid", 0))
+            if name and self._pids.get((name, node)) != pid:
+                self._pids[name, node] = pid
+                self.processes[name, node] = at
+        held |= {f"address {each}" for each in told.get("addresses", ()) if each in self._known.addresses}
+        found = list(self._overlaps.take(node, frozenset(held), at))
+        for holder in self._card_holders.get(node, set()) - set(cards):
+            self._cards.gone(holder)
+        self._card_holders[node] = set(cards)
+        for holder, macs in cards.items():
+            found += self._cards.take(holder, macs, at)
+        return [
+            Breach(
+                rule=TWICE, subject=twice.thing, at=twice.at,
+                said=f"{twice.thing} was on {' and '.join(twice.holders)} at the same time",
+            )
+            for twice in found
+        ]  # fmt: skip
+
+
+class Watch(Places):
+    """The same, and the cluster's own word beside it."""
+
+    def __init__(self, host: Host, streams: Streams, known: Known) -> None:
+        super().__init__(streams, known)
+        self._host = host
+        self._last_look = float("-inf")
+        self.status: ClusterStatus | None = None
+
+    def tick(self, seconds: float) -> tuple[Breach, ...]:
         """Watch for so long; return what was broken meanwhile."""
-        known = len(self.breaches)
-        for node, told in self._streams.read(seconds):
-            self._take(node, told)
+        found = super().tick(seconds)
         if self._host.now() - self._last_look >= LOOK_EVERY:
             try:
                 self.status = crm_mon.look(self._host, timeout=LOOK_LIMIT) or self.status
@@ -73,37 +128,7 @@ class Watch:
                 # While the cluster forms anew nobody may answer.
                 pass
             self._last_look = self._host.now()
-        return tuple(self.breaches[known:])
-
-    def forget(self, node: str) -> None:
-        """Take note that a node is dead, so that what it had counts no more."""
-        self._overlaps.gone(node)
-        self._last_seen.pop(node, None)
-
-    def pid(self, guest: str, node: str) -> int | None:
-        """Return the process of a guest on a node, as last seen."""
-        return self._pids.get((guest, node))
-
-    def _take(self, node: str, told: Mapping[str, Any]) -> None:
-        at = float(told["at"]) - self._streams.offsets.get(node, 0.0)
-        if node in self._last_seen:
-            self.longest_pause = max(self.longest_pause, at - self._last_seen[node])
-        self._last_seen[node] = at
-        self.looks += 1
-        held = set()
-        for uuid, guest in told.get("guests", {}).items():
-            name = self._known.guest(uuid, str(guest.get("name", "")))
-            if not guest.get("executes"):
-                continue
-            held.add(f"guest {name or guest.get('name', '')} ({uuid})")
-            pid = int(guest.get("pid", 0))
-            if name and self._pids.get((name, node)) != pid:
-                self._pids[name, node] = pid
-                self.processes[name, node] = at
-        held |= {f"address {each}" for each in told.get("addresses", ()) if each in self._known.addresses}
-        for twice in self._overlaps.take(node, frozenset(held), at):
-            said = f"{twice.thing} was on {' and '.join(twice.holders)} at the same time"
-            self.breaches.append(Breach(rule=TWICE, subject=twice.thing, said=said, at=twice.at))
+        return found
 
 
 def why_not_well(before: ClusterStatus, now: ClusterStatus | None) -> str:

@@ -27,27 +27,34 @@ class Overlaps:
     def __init__(self, margin_s: float = MARGIN_S) -> None:
         self._margin = margin_s
         self._spans: dict[str, dict[str, tuple[float, float]]] = {}
-        self.found: list[Twice] = []
+        self._told: set[tuple[str, tuple[str, ...]]] = set()
 
     def take(self, holder: str, held: frozenset[str], at: float) -> tuple[Twice, ...]:
-        """Take what one holder has at a time; return what was found out by that, each thing and pair once."""
-        for thing, spans in self._spans.items():
-            if thing not in held:
-                spans.pop(holder, None)
+        """Take what one holder has at a time; return what was found out by that.
+
+        A thing and a pair are told once, and again only after one of the two was without it.
+        """
+        for thing in [thing for thing, spans in self._spans.items() if holder in spans and thing not in held]:
+            self._let_go(thing, holder)
         for thing in held:
             spans = self._spans.setdefault(thing, {})
             first, _ = spans.get(holder, (at, at))
             spans[holder] = (first, at)
         made = [each for thing in sorted(held) for each in self._twice(thing, holder)]
-        known = {(each.thing, each.holders) for each in self.found}
-        fresh = tuple(each for each in made if (each.thing, each.holders) not in known)
-        self.found += fresh
+        fresh = tuple(each for each in made if (each.thing, each.holders) not in self._told)
+        self._told |= {(each.thing, each.holders) for each in fresh}
         return fresh
 
     def gone(self, holder: str) -> None:
         """Forget a holder that is known to be dead."""
-        for spans in self._spans.values():
-            spans.pop(holder, None)
+        for thing in [thing for thing, spans in self._spans.items() if holder in spans]:
+            self._let_go(thing, holder)
+
+    def _let_go(self, thing: str, holder: str) -> None:
+        del self._spans[thing][holder]
+        if not self._spans[thing]:
+            del self._spans[thing]
+        self._told = {pair for pair in self._told if pair[0] != thing or holder not in pair[1]}
 
     def _twice(self, thing: str, holder: str) -> list[Twice]:
         first, last = self._spans[thing][holder]

@@ -50,6 +50,19 @@ def parse_cmdline(arguments: tuple[str, ...]) -> GuestIdentity | None:
     return GuestIdentity(name=name, uuid=uuid) if name and uuid else None
 
 
+def macs(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the MAC addresses of a QEMU's network cards: ``"mac":"..."`` or ``mac=...`` in what follows -device."""
+    found = []
+    for option, value in zip(arguments, arguments[1:]):
+        if option != "-device":
+            continue
+        for mark in ('"mac":"', "mac="):
+            start = value.find(mark)
+            if start >= 0:
+                found.append(value[start + len(mark) :][:17].lower())
+    return tuple(found)
+
+
 def same_guest(wanted: GuestIdentity, found: GuestIdentity) -> bool:
     """Tell whether two identities are one guest: by UUID, or by the exact name where a UUID is not known."""
     if wanted.uuid and found.uuid:

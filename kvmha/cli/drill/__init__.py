@@ -124,6 +124,8 @@ def _add_at_node(verbs: Any) -> None:
     for name, handler in handlers.items():
         word = words.add_parser(name)
         word.set_defaults(handler=handler)
+        if name == "watch":
+            word.add_argument("--interval", type=float, default=0.25)
         if name == "strike":
             word.add_argument("--node", required=True)
             word.add_argument("fault")
@@ -136,7 +138,7 @@ def _hello(args: argparse.Namespace, host: Host) -> int:
 def _watch(args: argparse.Namespace, host: Host) -> int:
     from kvmha.drill import looking
 
-    looking.watch(host)
+    looking.watch(host, interval=max(float(args.interval), 0.1))
     return 0
 
 

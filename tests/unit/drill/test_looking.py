@@ -34,7 +34,11 @@ class Node(FakeHost):
 def test_a_guest_executes_while_its_virtual_processors_do():
     host = Node()
     host.commands[ip_address.ARGV] = ADDRESSES
-    host.processes[700] = qemu_cmdline("web1", UUID)
+    cards = (
+        '{"driver":"virtio-net-pci","mac":"52:54:00:6B:00:51","bus":"pci.1"}',
+        "e1000,mac=52:54:00:6b:00:52,id=net1",
+    )
+    host.processes[700] = (*qemu_cmdline("web1", UUID), "-device", cards[0], "-device", cards[1])
     sight = looking.Sight(host)
     seen = []
     for nanoseconds in (5_000_000, 9_000_000, 9_100_000, 19_000_000):
@@ -43,6 +47,7 @@ def test_a_guest_executes_while_its_virtual_processors_do():
     assert [look["guests"][UUID]["executes"] for look in seen] == [False, True, False, True]
     assert seen[0]["addresses"] == ["192.0.2.100"]
     assert seen[0]["guests"][UUID]["name"] == "web1"
+    assert seen[0]["guests"][UUID]["macs"] == ("52:54:00:6b:00:51", "52:54:00:6b:00:52")
     host.processes.clear()
     assert sight.look()["guests"] == {}
 
@@ -116,6 +121,18 @@ def test_a_guest_that_moves_is_on_one_node_at_a_time():
     assert broken == []
     assert seen.processes == {("vm-web1", "n1"): 1.0, ("vm-web1", "n2"): 3.5}
     assert seen.pid("vm-web1", "n2") == 800
+
+
+def test_a_network_card_that_two_guests_have_is_told():
+    lines = []
+    for at in (1.0, 2.0, 3.0):
+        for node, ahead, uuid in (("n1", 0.0, UUID), ("n2", 100.0, UUID.replace("01", "02"))):
+            told = look(at + ahead)
+            told["guests"] = {uuid: {"name": f"vm-{node}", "pid": 7, "executes": True, "macs": ["52:54:00:00:00:01"]}}
+            lines.append((node, told))
+    _, broken = watched(*lines)
+    assert ["MAC address 52:54:00:00:00:01" in each.said for each in broken] == [True]
+    assert watched(*lines[:3])[1] == []
 
 
 def test_an_address_of_the_cluster_on_two_nodes_is_told_and_others_are_not():

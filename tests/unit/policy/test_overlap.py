@@ -14,9 +14,7 @@ NONE: frozenset[str] = frozenset()
 
 def found(looks) -> list[tuple[str, ...]]:
     overlaps = Overlaps()
-    for at, holder, held in looks:
-        overlaps.take(holder, held, at)
-    return [each.holders for each in overlaps.found]
+    return [each.holders for at, holder, held in looks for each in overlaps.take(holder, held, at)]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +57,9 @@ def test_it_is_told_once_and_a_dead_node_has_nothing():
     overlaps = Overlaps()
     made = [overlaps.take(node, GUEST, at) for at, node in enumerate(("n1", "n2") * 4)]
     assert [len(each) for each in made].count(1) == 1
+    overlaps.take("n2", NONE, 10)
+    again = [overlaps.take(node, GUEST, 11 + at) for at, node in enumerate(("n1", "n2") * 4)]
+    assert [len(each) for each in again].count(1) == 1, "what comes back is told again"
     overlaps = Overlaps()
     for at in (0, 1, 2):
         overlaps.take("n1", GUEST, at)
