@@ -19,7 +19,7 @@ from kvmha.host import SIGPIPE, CommandError, CommandMissing, Host
 
 VERBS = (
     "adopt", "cluster", "decisions", "double-run", "drain", "drbd", "drill", "fence", "install-agents", "lab",
-    "migrate", "preflight", "quorum", "replay", "status", "survivor", "undrain", "whatif",
+    "migrate", "preflight", "quorum", "replay", "rto", "status", "survivor", "undrain", "whatif",
 )  # fmt: skip
 
 FAILED, BAD_INPUT, INTERRUPTED, NO_READER = 1, 2, 130, 128 + SIGPIPE

@@ -1,0 +1,55 @@
+"""A promise is said to be kept only where that is known."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from kvmha.policy import ledger
+from kvmha.policy.ledger import BREAKS, KEEPS, NOTHING, UNKNOWN, Measured
+from kvmha.policy.protection import GuestRecovery
+
+NOW = 1_800_000_000.0
+
+
+def guest(foretold=None, limit=None, said=""):
+    return GuestRecovery(name="web1", nodes=("n1",), state="running", usual_s=foretold, limit_s=limit, said=said)
+
+
+def measured(*seconds):
+    return [Measured(guest="web1", seconds=value, at=NOW - 100 + n, drill="hang") for n, value in enumerate(seconds)]
+
+
+@pytest.mark.parametrize(
+    ("foretold", "limit", "times", "said", "verdict"),
+    [
+        pytest.param(10.0, None, (), "", NOTHING, id="nothing-promised"),
+        pytest.param(10.0, 30.0, (), "", KEEPS, id="foretold"),
+        pytest.param(10.0, 30.0, (50.0, 12.0), "", KEEPS, id="the-last-one-counts"),
+        pytest.param(40.0, 30.0, (12.0,), "", BREAKS, id="a-change-of-configuration"),
+        pytest.param(10.0, 30.0, (12.0, 31.0), "", BREAKS, id="it-took-longer"),
+        pytest.param(None, 30.0, (), "", UNKNOWN, id="nothing-known"),
+        pytest.param(None, 30.0, (5.0,), "", UNKNOWN, id="measured-once-and-not-foretold-today"),
+        pytest.param(None, 30.0, (), "it would not come back: its node cannot be fenced", BREAKS, id="never"),
+    ],
+)
+def test_a_promise_is_kept_by_prediction_and_by_the_last_measurement(foretold, limit, times, said, verdict):
+    (entry,) = ledger.ledger([guest(foretold, limit, said)], measured(*times), now=NOW)
+    assert entry.verdict == verdict
+    assert entry.count == len(times)
+
+
+def test_no_combination_is_said_to_be_kept_that_is_not():
+    for foretold, limit, times in itertools.product(
+        (None, 5.0, 50.0), (None, 30.0), ((), (5.0,), (50.0,), (5.0, 50.0))
+    ):
+        entries = ledger.ledger([guest(foretold, limit)], measured(*times), now=NOW)
+        ledger.check_invariants(entries)
+
+
+def test_the_median_and_the_age_are_of_what_was_measured():
+    (entry,) = ledger.ledger([guest(10.0, 30.0)], measured(20.0, 8.0, 16.0, 10.0), now=NOW)
+    assert (entry.last_s, entry.median_s, entry.age_s) == (10.0, 13.0, 97.0)
+    (slow,) = ledger.ledger([guest(10.0, 30.0)], measured(20.0), now=NOW)
+    assert slow.said == "measured 2.0 times what is foretold"
