@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 from xml.etree import ElementTree
 
 import pytest
@@ -161,3 +163,26 @@ DESTRUCTIVE = [each.name for each in catalogue.DRILLS if each.is_destructive and
 def test_every_drill_that_a_container_can_do_ends_as_it_should(drill, name):
     outcome = drill.run(name)
     assert (outcome["result"], outcome["breaches"]) == ("passed", []), (outcome["said"], outcome["log"])
+
+
+SEED = int(os.environ.get("KVMHA_DRILL_SEED", str(random.SystemRandom().randrange(10**6))))
+RUNS = int(os.environ.get("KVMHA_DRILLS", "20"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(RUNS * 300)
+def test_many_drills_in_a_row_break_no_invariant(drill, build):
+    """At random from a seed that is printed; KVMHA_DRILL_SEED runs the same again."""
+    print(f"seed {SEED}")
+    chance = random.Random(SEED)
+    names = [chance.choice([catalogue.POWER_CUT, *HARMLESS, *DESTRUCTIVE]) for _ in range(RUNS)]
+    outcomes = []
+    for name in names:
+        outcomes.append(drill.run(name))
+        broken = [f"{each['id']}: {each['said']}" for each in outcomes if each["breaches"]]
+        assert not broken, (SEED, broken)
+        drill.cluster.restore()
+    told = json.loads(drill("history", "--json").out)["figures"]
+    (build / "drills.json").write_text(json.dumps({"seed": SEED, "figures": told, "outcomes": outcomes}))
+    print(f"mean time to recovery {told['mean_recovery_s']} s, {told['failures_per_minute']} failures per minute")
+    assert [each["result"] for each in outcomes] == ["passed"] * RUNS, (SEED, names)
