@@ -116,7 +116,9 @@ def _properties(wanted: cib.Cib) -> dict[str, str]:
 
 
 def _node(node: cib.Node) -> Item:
-    fields = {**_under("attributes", node.attributes), **_under("utilization", node.utilization)}
+    # What kvmha itself notes of a node, such as the trials of fence devices, is nobody's wish.
+    wishes = {name: value for name, value in node.attributes.items() if not name.startswith("kvmha-")}
+    fields = {**_under("attributes", wishes), **_under("utilization", node.utilization)}
     return Item(id=f"node {node.name}", kind=NODE, title=f"node {node.name}", fields=fields)
 
 

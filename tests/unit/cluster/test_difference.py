@@ -252,3 +252,13 @@ def test_commands_for_a_change_in_the_words_of_both_tools(story):
         "pcs": ["pcs resource update web1 migration_speed=90"],
         "crmsh": ["crm resource param web1 set migration_speed 90"],
     }
+
+
+def test_what_kvmha_notes_of_a_node_is_nobodys_wish(story):
+    nodes = editing.section(story.root, "nodes")
+    node = nodes.makeelement("node", {"id": "1", "uname": "n1"})
+    nodes.append(node)
+    values = {"kvmha-fence-proof": "[]", "rack": "4"}
+    editing.add_block(story.root, node, "instance_attributes", "n1-notes", "INFINITY", values)
+    fields = difference_items.items(story.live)["node n1"].fields
+    assert [name for name in fields if name.startswith("attributes.")] == ["attributes.rack"]
