@@ -30,7 +30,7 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 svg{max-width:100%;height:auto;display:block}pre{white-space:pre-wrap;font-size:.85rem}
 """
 
-WIDTH, LEFT, ROW, TOP = 760, 190, 24, 26
+WIDTH, LEFT, ROW, TOP = 760, 240, 24, 26
 
 
 def html(outcome: Outcome, before: Sequence[Outcome]) -> str:

@@ -146,7 +146,7 @@ class Runner:
 
     def _act(self, seen: watch.Watch, clients: Clients, before: Baseline) -> tuple[str, str]:
         try:
-            self._strike()
+            self._strike(seen)
             self._wait(seen, clients, before)
         except Stopped as stop:
             return stop.result, str(stop)
@@ -164,13 +164,16 @@ class Runner:
             return str(error)
         return ""
 
-    def _strike(self) -> None:
+    def _strike(self, seen: watch.Watch) -> None:
         self._step(journal.STRIKING)
         self._note(f"now: {self.drill.said}")
         if self.drill.name == POWER_CUT:
             facts = fencing.live(self.host)
             self._struck_at = self.host.wall_clock()
             fencing.switch(self.host, facts, self.order.node, self.reach.here, "off")
+            # An agent takes seconds to switch, and to see that it has; the node itself was heard until it was off.
+            self._tick(seen)
+            self._struck_at = max(self._struck_at, seen.last_seen(self.order.node))
         elif self.drill.leads_to == MOVED:
             self._struck_at = self.host.wall_clock()
         else:

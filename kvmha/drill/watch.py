@@ -70,6 +70,10 @@ class Places:
             self._cards.gone(holder)
         self._last_seen.pop(node, None)
 
+    def last_seen(self, node: str) -> float:
+        """Return when a node looked at itself last, on this node's clock; 0 for one that has not."""
+        return self._last_seen.get(node, 0.0)
+
     def pid(self, guest: str, node: str) -> int | None:
         """Return the process of a guest on a node, as last seen."""
         return self._pids.get((guest, node))
