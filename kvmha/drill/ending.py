@@ -101,7 +101,7 @@ def entries(
 
 def measured(
     outcome: Outcome, stage: Stage, seen: watch.Watch, clients: Clients, told: list[Entry], *, until: float,
-    back_at: float | None,
+    back_at: float | None, undone_at: float | None,
 ) -> Outcome:  # fmt: skip
     """Return a drill's outcome with its timeline, and what each guest and address went through."""
     if outcome.struck_at is None:
@@ -109,7 +109,7 @@ def measured(
     order = outcome.order
     made = timeline.Seen(
         struck_at=outcome.struck_at, until=until, node=order.guest or order.node, entries=tuple(told),
-        processes=seen.processes, answers=clients.answers, back_at=back_at,
+        processes=seen.processes, answers=clients.answers, back_at=back_at, undone_at=undone_at,
     )  # fmt: skip
     names = tuple(dict.fromkeys((*stage.uuids, *stage.known.addresses.values())))
     found = timeline.moments(made, names)

@@ -73,6 +73,7 @@ class Runner:
         self._say = say
         self._struck_at: float | None = None
         self._back_at: float | None = None
+        self._undone_at: float | None = None
         self._command = 0
         self._offsets: dict[str, float] = {}
         self._breaches: list[Breach] = []
@@ -105,7 +106,9 @@ class Runner:
             offsets={node: round(value, 4) for node, value in streams.offsets.items()},
             longest_pause_s=round(seen.longest_pause, 3), took_s=round(self.host.now() - begun, 1), log=tuple(self.log),
         )  # fmt: skip
-        return ending.measured(outcome, self.stage, seen, clients, told, until=until, back_at=self._back_at)
+        return ending.measured(
+            outcome, self.stage, seen, clients, told, until=until, back_at=self._back_at, undone_at=self._undone_at
+        )
 
     # ------------------------------------------------------------ the parts
 
@@ -236,6 +239,7 @@ class Runner:
                 self.host.wait(self._command, timeout=1.0)
                 self._command = 0
             for word in undoing.undo(self.reach, self.order):
+                self._undone_at = self.host.wall_clock()
                 self._note(f"undone: {word}")
             if self.drill.name == QEMU_KILLED and self._struck_at is not None:
                 self.host.run(

@@ -12,10 +12,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-FAULT, LOST, ASKED, FENCED, START_ASKED, PROCESS, STARTED, ANSWERS, RETURNED = (
+FAULT, LOST, ASKED, FENCED, START_ASKED, PROCESS, STARTED, ANSWERS, RETURNED, UNDONE = (
     "fault", "lost", "fencing asked", "fenced", "start asked", "process up", "started", "answers", "node back",
+    "undone",
 )  # fmt: skip
-ORDER = (FAULT, LOST, ASKED, FENCED, START_ASKED, PROCESS, STARTED, ANSWERS, RETURNED)
+ORDER = (FAULT, LOST, ASKED, FENCED, START_ASKED, PROCESS, STARTED, ANSWERS, RETURNED, UNDONE)
 
 NOISE_S = 1.0
 """A silence of a client that is shorter than this is no absence: a move, or a lost packet."""
@@ -39,6 +40,7 @@ class Seen(Record):
     answers: Mapping[str, list[float]] = {}
     back_at: float | None = None
     """When the target was online again."""
+    undone_at: float | None = None
 
 
 def shifted(entries: Iterable[Entry], ahead: float) -> list[Entry]:
@@ -71,6 +73,8 @@ def moments(seen: Seen, names: Iterable[str]) -> tuple[Moment, ...]:
             found[ANSWERS, name] = Moment(at=back - seen.struck_at, phase=ANSWERS, subject=name)
     if seen.back_at is not None:
         found[RETURNED, seen.node] = Moment(at=seen.back_at - seen.struck_at, phase=RETURNED, subject=seen.node)
+    if seen.undone_at is not None:
+        found[UNDONE, seen.node] = Moment(at=seen.undone_at - seen.struck_at, phase=UNDONE, subject=seen.node)
     return tuple(
         sorted(found.values(), key=lambda moment: (round(moment.at, 3), ORDER.index(moment.phase), moment.subject))
     )

@@ -170,6 +170,7 @@ def test_a_link_is_cut_held_healed_and_nobody_was_disturbed():
     assert (outcome.result, outcome.breaches) == (PASSED, ()), outcome.said
     assert world.fault == ""
     assert outcome.took_s >= 10
+    assert [(m.phase, m.at >= 10) for m in outcome.moments] == [("fault", False), ("undone", True)]
     assert host.states == [journal.STRIKING, journal.STRUCK, journal.UNDONE]
 
 
