@@ -98,6 +98,8 @@ def strike(host: Host, node: str, fault: Fault) -> Made:
         _set_timer(host, fault)
     try:
         if fault.name == "hang":
+            # Its folder may not be there yet after a boot.
+            host.write(LOG, "")
             host.start("/bin/sh", "-c", HANG.format(breath=BREATH_S, hold=fault.hold_s), log=LOG)
             return Made(at=host.wall_clock() + BREATH_S, said=plan.said)
         if fault.name == "qemu-killed":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from kvmha.drill import comparing, journal, page
+from kvmha.drill.timeline import NOISE_S
 from kvmha.errors import UserError
 from kvmha.record import plain
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from kvmha.drill.records import Outcome
+    from kvmha.drill.records import Outcome, Recovery
     from kvmha.host import Host
 
 
@@ -104,6 +105,11 @@ def show(outcome: Outcome, before: Sequence[Outcome], *, as_json: bool) -> None:
         print(line)
 
 
+def _not_back(recovery: Recovery) -> str:
+    was_there = recovery.gap_s is not None and recovery.gap_s <= NOISE_S
+    return "never away" if was_there else "not seen to come back"
+
+
 def lines(outcome: Outcome, before: Sequence[Outcome]) -> Iterator[str]:
     """Yield a drill's end, for people."""
     yield ""
@@ -112,7 +118,7 @@ def lines(outcome: Outcome, before: Sequence[Outcome]) -> Iterator[str]:
         where = f" on {moment.node}" if moment.node else ""
         yield f"  {moment.at:8.2f} s  {moment.phase} {moment.subject}{where}"
     for each in outcome.recoveries:
-        took = f"back after {each.took:.1f} s" if each.took is not None else "not seen to come back"
+        took = f"back after {each.took:.1f} s" if each.took is not None else _not_back(each)
         gap = f", a client waited {each.gap_s:.2f} s" if each.gap_s is not None else ""
         foretold = f", foretold {each.expected_s:.1f} s" if each.expected_s is not None else ""
         limit = f", promised {each.limit_s:g} s" if each.limit_s is not None else ""

@@ -170,6 +170,7 @@ def test_a_hang_spares_who_ends_it():
     host = Node()
     faults.strike(host, "n2", fault("hang"))
     ((shell, _, script),) = host.started
+    assert faults.LOG in host.files, "a folder that is not there yet would keep it from starting"
     assert shell == "/bin/sh"
     assert script.index("-STOP -1") < script.index("sleep 20.0") < script.index("-CONT -1")
 

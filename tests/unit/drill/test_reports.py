@@ -211,6 +211,14 @@ def test_a_ci_system_counts_what_went_wrong(changes, failures, errors):
     assert root.get("tests") == str(len(root.findall("testcase")))
 
 
+def test_a_guest_that_moved_was_never_away():
+    moved = outcome(recoveries=(Recovery(name="web1", node="n2", process_up=4.0, gap_s=0.35),))
+    said = "\n".join(telling.lines(moved, []))
+    assert "web1 on n2: never away, a client waited 0.35 s" in said
+    gone = outcome(recoveries=(Recovery(name="web1", process_up=4.0, gap_s=35.0),))
+    assert "web1 on nowhere: not seen to come back" in "\n".join(telling.lines(gone, []))
+
+
 def test_people_are_told_the_same():
     said = "\n".join(telling.lines(outcome(), []))
     assert "web1 on n1: back after 14.0 s, a client waited 14.10 s, promised 30 s" in said
