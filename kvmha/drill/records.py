@@ -118,8 +118,12 @@ class Recovery(Record):
 
     @property
     def took(self) -> float | None:
-        """When it was back: for its clients, or else for the cluster."""
-        return self.answers if self.answers is not None else self.started
+        """How long it was away: for its clients, where one asked it all the time; or else until the cluster had it
+        started. A guest that moves late in a drill was not away from the fault on.
+        """
+        if self.answers is not None:
+            return self.gap_s if self.gap_s is not None else self.answers
+        return self.started
 
 
 class Outcome(Record):

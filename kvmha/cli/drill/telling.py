@@ -105,7 +105,11 @@ def show(outcome: Outcome, before: Sequence[Outcome], *, as_json: bool) -> None:
         print(line)
 
 
-def _not_back(recovery: Recovery) -> str:
+def _back(recovery: Recovery) -> str:
+    if recovery.answers is not None:
+        return f"answers after {recovery.answers:.1f} s"
+    if recovery.started is not None:
+        return f"started after {recovery.started:.1f} s"
     was_there = recovery.gap_s is not None and recovery.gap_s <= NOISE_S
     return "never away" if was_there else "not seen to come back"
 
@@ -118,7 +122,7 @@ def lines(outcome: Outcome, before: Sequence[Outcome]) -> Iterator[str]:
         where = f" on {moment.node}" if moment.node else ""
         yield f"  {moment.at:8.2f} s  {moment.phase} {moment.subject}{where}"
     for each in outcome.recoveries:
-        took = f"back after {each.took:.1f} s" if each.took is not None else _not_back(each)
+        took = _back(each)
         gap = f", a client waited {each.gap_s:.2f} s" if each.gap_s is not None else ""
         foretold = f", foretold {each.expected_s:.1f} s" if each.expected_s is not None else ""
         limit = f", promised {each.limit_s:g} s" if each.limit_s is not None else ""

@@ -108,7 +108,7 @@ def test_a_broken_file_hides_no_other_one(host, capsys):
     host.files[journal.path("20250101T000001-x")] = b'{"order": {}, "outcome": {"id": 1}}'
     journal.finish(host, outcome())
     assert main(["drill", "history"], host) == 0
-    assert "20261123T100000-power-cut  n2  passed  14.0 s" in capsys.readouterr().out
+    assert "20261123T100000-power-cut  n2  passed  14.1 s" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

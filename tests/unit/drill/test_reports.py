@@ -221,5 +221,5 @@ def test_a_guest_that_moved_was_never_away():
 
 def test_people_are_told_the_same():
     said = "\n".join(telling.lines(outcome(), []))
-    assert "web1 on n1: back after 14.0 s, a client waited 14.10 s, promised 30 s" in said
+    assert "web1 on n1: answers after 14.0 s, a client waited 14.10 s, promised 30 s" in said
     assert "!! failed: a <b> & c" in said
