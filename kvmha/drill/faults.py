@@ -39,7 +39,10 @@ LIBVIRT_UNITS = ("virtqemud.service", "libvirtd.service")
 
 PLAIN_QUEUES = ("noqueue", "pfifo_fast", "fq_codel", "fq", "mq")
 
-GONE = ("No such file or directory", "not loaded", "Cannot delete qdisc with handle of zero", "Invalid handle")
+GONE = (
+    "No such file or directory", "not loaded", "Cannot delete qdisc with handle of zero", "Invalid handle",
+    "must match existing qdisc",
+)  # fmt: skip
 """What nft, systemctl and tc say of what is not there any more."""
 
 HANG = "sleep {breath}; kill -STOP -1; sleep {hold}; kill -CONT -1"

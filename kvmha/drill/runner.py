@@ -180,10 +180,10 @@ class Runner:
         elif self.drill.leads_to == MOVED:
             self._struck_at = self.host.wall_clock()
         else:
-            self._struck_at = self._at_node()
+            self._struck_at = self._at_node(seen)
         self._step(journal.STRUCK)
 
-    def _at_node(self) -> float:
+    def _at_node(self, seen: watch.Watch) -> float:
         """Have the target do it to itself; return when, on this node's clock."""
         order = self.order
         links = (order.link,) if order.link else ()
@@ -200,7 +200,8 @@ class Runner:
             if order.drill != catalogue.LINKS_CUT:
                 raise
             self._note(f"the target said nothing: {error}")
-            return sent
+            self._tick(seen)
+            return max(sent, seen.last_seen(order.node))
         told = json.loads(done.out)
         self._note(str(told["said"]))
         at = float(told["at"]) - self._offsets.get(order.node, 0.0)

@@ -129,6 +129,19 @@ def test_what_is_gone_already_is_undone():
     assert STATE not in host.files
 
 
+def test_a_kernel_without_netem_is_named_and_nothing_is_left():
+    host = Node()
+    add = ("tc", "qdisc", "add", "dev", "eth1", "root", "netem", "delay", "100ms")
+    host.failing[add] = (2, "", "Error: Specified qdisc kind is unknown.")
+    # What tc of Debian 12 says where the interface has no qdisc of that name.
+    host.failing["tc", "qdisc", "del", "dev", "eth1", "root", "netem"] = (
+        2, "", "Error: Invalid qdisc name: must match existing qdisc."
+    )  # fmt: skip
+    with pytest.raises(CommandError, match="qdisc kind is unknown"):
+        struck(host, "link-delay")
+    assert STATE not in host.files
+
+
 def test_a_fault_that_cannot_be_made_is_undone_at_once():
     host = Node()
     host.failing["nft", "-f", "-"] = (1, "", "Error: Operation not supported")
