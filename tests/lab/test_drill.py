@@ -154,6 +154,52 @@ def test_what_may_not_be_is_refused_with_the_reason_and_nothing_is_done(drill):
     assert drill.cluster.is_well()
 
 
+ABORTED = """\
+kvmha drill run link-cut --node n2 --hold 200 {gates} --json >/tmp/drill.json 2>/tmp/drill.log &
+for _ in $(seq 100); do
+    grep -q '"state": "struck"' {folder}/*-link-cut.json 2>/dev/null && break
+    sleep 0.3
+done
+kvmha drill list >/dev/null
+kvmha drill abort
+wait
+"""
+
+
+@pytest.mark.slow
+def test_a_drill_that_is_aborted_is_undone_and_says_so(drill):
+    script = ABORTED.format(gates=" ".join(GATES), folder=journal.FOLDER)
+    said = drill.cluster.run(RUNNER, "bash", "-c", script, timeout=200, ok=None).out
+    assert "no drill is under way" in said
+    rules = ("nft", "list", "table", "inet", faults.TABLE)
+    assert drill.cluster.run(TARGET, *rules, ok=None).rc != 0
+    outcome = json.loads(drill.cluster.run(RUNNER, "cat", "/tmp/drill.json").out)
+    assert (outcome["result"], outcome["breaches"]) == ("aborted", [])
+    assert outcome["took_s"] < 150
+
+
+@pytest.mark.slow
+def test_a_guest_that_runs_twice_is_told_within_ten_seconds(drill):
+    """A second copy of a guest is started past the cluster, on another node."""
+    cluster = drill.cluster
+    guest = next(guest for guest in cluster.plan.guests if guest.prefers == RUNNER)
+    observe = "kvmha double-run --seconds 30 --json >/tmp/twice.json 2>&1 & sleep 6; echo; wait $!; cat /tmp/twice.json"
+    copy = f"virsh -q create /etc/kvmha/guests/{guest.name}.xml"
+    start = f"sleep 12; {copy}; date +%s.%N; sleep 14; virsh -q destroy {guest.name}"
+    cluster.run(TARGET, "sh", "-c", f"({start}) >/tmp/copy.log 2>&1 &")
+    said = cluster.run(RUNNER, "sh", "-c", observe, timeout=120, ok=None).out
+    found = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    begun = float(cluster.run(TARGET, "cat", "/tmp/copy.log").out.split()[0])
+    assert {each["subject"].split()[0] for each in found} == {"guest", "MAC"}
+    assert guest.uuid in found[0]["subject"]
+    assert found[0]["at"] - begun < 10
+    journal_of = ("journalctl", "--identifier=kvmha", "--output=json", "--no-pager", f"--since=@{begun:.0f}")
+    told = [json.loads(line) for line in cluster.run(RUNNER, *journal_of).out.splitlines()]
+    alerts = [each for each in told if each.get("KVMHA_ALERT_KIND") == "double-run"]
+    assert int(alerts[0]["__REALTIME_TIMESTAMP"]) / 1e6 - begun < 10
+    cluster.wait("the cluster is well", cluster.is_well)
+
+
 HARMLESS = [each.name for each in catalogue.DRILLS if not each.is_destructive and each.name != catalogue.LINK_DELAY]
 DESTRUCTIVE = [each.name for each in catalogue.DRILLS if each.is_destructive and each.name != catalogue.POWER_CUT]
 
