@@ -147,7 +147,7 @@ def _winner(snapshot: Snapshot, halves: list[tuple[str, ...]]) -> tuple[tuple[st
     if apart < NEARLY_S:
         return first, (
             f"{names[0]} and {names[1]} fence each other within {apart:.1f} s: which one survives is left to chance, "
-            "and both may go off; give the one to keep a longer pcmk_delay_base, or set priority-fencing-delay"
+            "and both may go off; kvmha survivor tells which one to keep, and with --apply lets its fencing wait"
         )
     return first, f"{names[0]} fences {names[1]} {apart:.1f} s before it would be fenced itself, and survives"
 
