@@ -84,7 +84,7 @@ def _validated(host: Host, swap: Swap) -> Swap:
     """Have the new agent say what it has against the parameters, before anything is touched."""
     if swap.refusals or swap.is_done:
         return swap
-    why = crm_resource.why_not_valid(host, swap.new_agent, dict(swap.new_params), timeout=ASK_LIMIT)
+    why = crm_resource.why_not_valid(host, swap.new_agent, {**swap.new_params, **swap.around}, timeout=ASK_LIMIT)
     return swap if why is None else swap.replace(refusals=(f"{swap.new_agent} would refuse it: {why}",))
 
 

@@ -82,10 +82,16 @@ def forth(
     return words.done()
 
 
-def back(agent: str, params: Mapping[str, str], known: frozenset[str]) -> Translation:
-    """Return the parameters of one of our agents for the shell agent, which has the names ``known``."""
+def back(
+    agent: str, params: Mapping[str, str], known: frozenset[str], *, clone: Mapping[str, str] | None = None
+) -> Translation:
+    """Return the parameters of one of our agents for the shell agent, which has the names ``known``.
+
+    ``clone`` are the meta attributes of the clone around it, None for none.
+    """
     words = _Words(params)
     BACK[agent](words)
+    words.refusals += why_not_back(agent, params, clone or {})
     for name in sorted(words.params.keys() - known):
         words.drop(name, "the shell agent has no such parameter")
     return words.done()
@@ -223,6 +229,34 @@ def _around_replica(words: _Words, clone: Mapping[str, str]) -> None:
     if most != "1":
         said = "both sides stay promoted at all times; docs/drbd-primary.md has the set for guests that does without"
         words.notes.append(f"promoted-max={most}: {said}")
+
+
+def why_not_back(agent: str, params: Mapping[str, str], clone: Mapping[str, str]) -> list[str]:
+    """Return what the shell agent has against what is around a resource, which ours does not need."""
+    if OURS[agent] != "ocf:linbit:drbd":
+        return []
+    found = []
+    if clone.get("promotable", "").lower() not in TRUE:
+        found.append("it is in no promotable clone, and the shell agent takes a promoted device for a failed one there")
+    told = clone.get("notify", "").lower() in TRUE or params.get("ignore_missing_notifications", "").lower() in TRUE
+    if not told:
+        found.append(
+            "its clone has no notify=true, without which the shell agent neither starts nor promotes; set it first"
+        )
+    return found
+
+
+def around(clone: Mapping[str, str], nodes: int) -> dict[str, str]:
+    """Return what Pacemaker tells an agent of the clone around it, as parameters; DRBD's shell agent insists on it."""
+    most = clone.get("promoted-max") or clone.get("master-max") or "1"
+    each = clone.get("promoted-node-max") or clone.get("master-node-max") or "1"
+    return {
+        "CRM_meta_clone_max": clone.get("clone-max") or str(nodes),
+        "CRM_meta_clone_node_max": clone.get("clone-node-max") or "1",
+        "CRM_meta_master_max": most,
+        "CRM_meta_master_node_max": each,
+        "CRM_meta_notify": clone.get("notify", "false"),
+    }
 
 
 def _guest_back(words: _Words) -> None:

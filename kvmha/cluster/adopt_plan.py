@@ -39,6 +39,8 @@ class Swap(Record):
     """An adoption that was interrupted has it in maintenance already."""
     is_done: bool = False
     """It has the new agent already: only the rest of an interrupted adoption is left."""
+    around: Mapping[str, str] = {}
+    """What Pacemaker tells the agent of the clone around it, without which DRBD's shell agent judges no parameters."""
 
     @property
     def is_guest(self) -> bool:
@@ -119,6 +121,7 @@ def _swap(
     before = dict(zip(table.values(), table))[resource.agent] if is_done else resource.agent
     after = table[before]
     made = adopt_parameters.Translation(params=resource.params)
+    clone = _clone(wanted, resource)
     refusals: list[str] = []
     names = known(after)
     if names is None:
@@ -140,6 +143,7 @@ def _swap(
         monitor=made.monitor,
         is_held=HOLD in resource.meta,
         is_done=is_done,
+        around={} if clone is None else adopt_parameters.around(clone, len(wanted.nodes)),
     )
 
 
@@ -148,21 +152,27 @@ def _translate(
     originals: Mapping[str, tuple[str, Mapping[str, str]]],
 ) -> adopt_parameters.Translation:  # fmt: skip
     if direction == FORTH:
-        around = wanted.resource(resource.parent) if resource.parent else None
-        while around is not None and around.kind != "clone":
-            around = wanted.resource(around.parent) if around.parent else None
-        clone = None if around is None else around.meta
-        return adopt_parameters.forth(resource.agent, resource.params, names, clone=clone)
+        return adopt_parameters.forth(resource.agent, resource.params, names, clone=_clone(wanted, resource))
     agent, params = originals.get(resource.id, ("", {}))
     if agent != adopt_parameters.OURS[resource.agent]:
-        return adopt_parameters.back(resource.agent, resource.params, names)
+        return adopt_parameters.back(resource.agent, resource.params, names, clone=_clone(wanted, resource))
     # What was set since is lost, and what was translated is again what it was.
     forth = adopt_parameters.forth(agent, params, frozenset((*resource.params, *params))).params
     changed = [name for name in resource.params if resource.params[name] != forth.get(name)]
     said = "was set after the adoption, and is not taken back"
     return adopt_parameters.Translation(
-        params=params, notes=tuple(f"{name}={resource.params[name]} {said}" for name in changed)
+        params=params,
+        notes=tuple(f"{name}={resource.params[name]} {said}" for name in changed),
+        refusals=tuple(adopt_parameters.why_not_back(resource.agent, params, _clone(wanted, resource) or {})),
     )
+
+
+def _clone(wanted: cib.Cib, resource: cib.Resource) -> Mapping[str, str] | None:
+    """Return the meta attributes of the clone around a resource, also around its group; None for none."""
+    around = wanted.resource(resource.parent) if resource.parent else None
+    while around is not None and around.kind != "clone":
+        around = wanted.resource(around.parent) if around.parent else None
+    return None if around is None else around.meta
 
 
 # ------------------------------------------------------------------ the changes

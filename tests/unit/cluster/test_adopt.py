@@ -159,6 +159,22 @@ def test_two_sides_that_are_promoted_at_all_times_are_said(word):
 
 
 @pytest.mark.parametrize(
+    ("clone", "params", "said"),
+    [
+        pytest.param({**PROMOTABLE, "notify": "true"}, {}, None, id="as-it-was"),
+        pytest.param(PROMOTABLE, {"ignore_missing_notifications": "true"}, None, id="told-to-do-without"),
+        pytest.param(PROMOTABLE, {}, "no notify=true", id="nobody-is-notified"),
+        pytest.param({"notify": "true"}, {}, "no promotable clone", id="plain-clone"),
+        pytest.param(None, {"ignore_missing_notifications": "true"}, "no promotable clone", id="no-clone"),
+    ],
+)
+def test_the_way_back_of_a_replica_wants_what_the_shell_agent_wants(clone, params, said):
+    known = KNOWN["ocf:linbit:drbd"]
+    found = adopt_parameters.back("ocf:kvmha:DRBD", {"drbd_resource": "r0", **params}, known, clone=clone)
+    assert (found.refusals == ()) if said is None else (len(found.refusals) == 1 and said in found.refusals[0])
+
+
+@pytest.mark.parametrize(
     "around",
     [
         pytest.param('<clone id="r0-clone">{meta}{r0}</clone>', id="clone"),

@@ -205,16 +205,21 @@ def test_the_way_back_killed_at_every_step_and_run_again_in_either_direction(way
             assert cib.text_of(host.root.find("configuration")) == cib.text_of(cib.tree(CLUSTER).find("configuration"))
 
 
-REPLICATED = CLUSTER.replace("<resources>", """<resources>
-  <clone id="r0-clone"><meta_attributes id="r0-m"><nvpair id="r0-p" name="promotable" value="true"/></meta_attributes>
+CLONE = """<clone id="r0-clone">
+    <meta_attributes id="r0-m"><nvpair id="r0-p" name="promotable" value="true"/>
+      <nvpair id="r0-n" name="notify" value="true"/></meta_attributes>
     <primitive id="r0" class="ocf" provider="linbit" type="drbd"><instance_attributes id="r0-ia">
       <nvpair id="r0-r" name="drbd_resource" value="r0"/><nvpair id="r0-u" name="unfence_if_all_uptodate" value="true"/>
-    </instance_attributes></primitive></clone>""").replace("<status/>", """<status>
-  <node_state id="1" uname="n1"><transient_attributes id="1"><instance_attributes id="s1">
-    <nvpair id="s1-r0" name="master-r0" value="10000"/></instance_attributes></transient_attributes></node_state>
-  <node_state id="2" uname="n2"><transient_attributes id="2"><instance_attributes id="s2">
-    <nvpair id="s2-r0" name="master-r0" value="10000"/></instance_attributes></transient_attributes></node_state>
-  </status>""")  # fmt: skip
+    </instance_attributes></primitive></clone>"""
+
+SCORED = """<node_state id="{0}" uname="n{0}"><transient_attributes id="{0}"><instance_attributes id="s{0}">
+    <nvpair id="s{0}-r0" name="master-r0" value="10000"/></instance_attributes></transient_attributes></node_state>"""
+
+REPLICATED = (
+    CLUSTER.replace("<nodes/>", '<nodes><node id="1" uname="n1"/><node id="2" uname="n2"/></nodes>')
+    .replace("<resources>", f"<resources>{CLONE}")
+    .replace("<status/>", f"<status>{SCORED.format(1)}{SCORED.format(2)}</status>")
+)
 
 
 class Replicated(RunningCluster):
@@ -257,6 +262,18 @@ def test_a_replicated_disk_killed_at_every_step_and_run_again_in_either_directio
         assert host.adopt("--all", *way) == 0
         wanted = {**SHELL, **REPLICA} if way else {**OURS, "r0": "ocf:kvmha:DRBD"}
         assert (host.agents(), host.in_maintenance()) == (wanted, [])
+
+
+def test_an_agent_is_told_of_the_clone_before_it_judges_parameters():
+    """Without that DRBD's shell agent refuses every set of them: expected clone-max -le 2, but found unset."""
+    host = Replicated()
+    host.adopt("--all")
+    host.ran.clear()
+    host.adopt("--all", "--back")
+    (asked,) = (argv for argv in host.ran if "--validate" in argv and "linbit" in argv)
+    told = {argv for argv in asked if "CRM_meta" in argv}
+    assert {"CRM_meta_clone_max=2", "CRM_meta_clone_node_max=1", "CRM_meta_master_max=1"} <= told
+    assert {"CRM_meta_master_node_max=1", "CRM_meta_notify=true"} <= told
 
 
 def test_a_replica_that_is_not_in_step_is_refused_before_anything_is_changed(capsys):
