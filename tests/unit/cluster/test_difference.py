@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from kvmha.cluster import apply_plan, commands, description, difference, difference_items, merge
+from kvmha.cluster import apply_plan, commands, description, difference, difference_items, merge, render
 from kvmha.host import Host
 from kvmha.tools import cib
-from kvmha.tools.cib import editing
+from kvmha.tools.cib import editing, steering
 
 EXAMPLES = ("two-node", "two-node-qdevice", "three-node", "stretched-pair")
 
@@ -202,6 +202,20 @@ def test_what_the_cluster_notes_by_itself_is_no_difference(story):
     for name in difference_items.OWN:
         editing.set_value(story.root, editing.section(story.root, "crm_config"), "cluster_property_set", name, "x")
     assert (story.open(), story.kept()) == ({}, {})
+
+
+def test_what_is_laid_over_a_fence_device_for_the_survivor_is_no_difference_and_outlives_a_change(checkout):
+    wanted = render.cib_xml(description.load(Host(), f"{checkout}/cluster-templates/two-node/cluster.yaml"))
+    live = cib.tree(wanted)
+    steering.set_delays(live, {"fence-n2": "n2:9s"})
+    found = difference.compare(cib.read(wanted), cib.read(cib.text_of(live)))
+    assert (found.to_do(), found.by_hand(), found.unread) == ((), (), ())
+    other = wanted.replace('value="10.77.9.12"', 'value="10.77.9.99"')
+    changes = difference.compare(cib.read(other), cib.read(cib.text_of(live)), ("all",)).to_do()
+    assert [each.item.id for each in changes] == ["fence-n2"]
+    merge.merge(live, cib.tree(other), changes)
+    device = cib.read(cib.text_of(live)).resource("fence-n2")
+    assert (device.params["ip"], dict(device.steering)) == ("10.77.9.99", {"pcmk_delay_base": "n2:9s"})
 
 
 def test_an_operation_is_changed_field_by_field(story):
