@@ -66,7 +66,8 @@ def measured(host: Host) -> Iterator[Measured]:
         if outcome.order.drill not in taking or outcome.struck_at is None:
             continue
         for each in outcome.recoveries:
-            if each.took is not None:
+            # A client that waited for a guest of another node waited for the network, or a busy machine.
+            if each.took is not None and each.started is not None:
                 yield ledger.Measured(
                     guest=each.name, seconds=round(each.took, 2), at=outcome.struck_at, drill=outcome.order.drill
                 )  # fmt: skip

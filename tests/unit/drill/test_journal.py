@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kvmha.cli import rto
 from kvmha.cli.main import main
 from kvmha.drill import journal, undoing
 from kvmha.drill.reach import Reach
@@ -126,3 +127,11 @@ def test_bad_input_is_named_and_nothing_is_done(host, capsys, words, said):
     assert main(["drill", *words], host) == 2
     assert said in capsys.readouterr().err
     assert not journal.names(host)
+
+
+def test_a_recovery_is_measured_of_what_was_started_anew_and_of_nobody_else(host):
+    away = Recovery(name="web1", node="n1", started=8.0, answers=14.0, gap_s=14.1)
+    stayed = Recovery(name="web2", node="n3", answers=19.0, gap_s=3.4)
+    journal.finish(host, outcome("1", recoveries=(away, stayed)))
+    journal.finish(host, outcome("2", order=Order(drill="migrate", node="n2", guest="web1"), recoveries=(away,)))
+    assert [(each.guest, each.seconds) for each in rto.measured(host)] == [("web1", 14.1)]
