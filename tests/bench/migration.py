@@ -17,7 +17,7 @@ from kvmha.cli.lab import progress_printer
 from kvmha.errors import UserError
 from kvmha.host import CommandError, Host
 from kvmha.lab.lab import Lab, load
-from kvmha.lab.plan import SIZES, make_plan
+from kvmha.lab.plan import SIZES, LabError, make_plan
 from kvmha.record import plain
 from tests.bench import migration_plot, migration_tables
 from tests.bench.migration_runs import RATES, RESTARTED, SHELL, WAYS, Mover, Run
@@ -64,6 +64,7 @@ def _run(args: argparse.Namespace, host: Host) -> int:
     begun = host.now()
     was_there = load(host, args.name) is not None
     runs: list[Run] = []
+    is_whole = True
     try:
         with progress_printer(quiet=args.json) as progress:
             lab.up(progress)
@@ -74,9 +75,10 @@ def _run(args: argparse.Namespace, host: Host) -> int:
 
         try:
             _measure(args, Mover(host, lab), runs, say)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, LabError) as error:
             # What was seen by then is worth a table.
-            say(f"interrupted after {len(runs)} moves")
+            print(f"bench: ended after {len(runs)} moves{f': {error}' if str(error) else ''}", file=sys.stderr)
+            is_whole = isinstance(error, KeyboardInterrupt)
             if not runs:
                 raise
     except BaseException:
@@ -96,6 +98,8 @@ def _run(args: argparse.Namespace, host: Host) -> int:
     else:
         migration_tables.show(found)
         print(f"the same curves as a picture: {args.plot}")
+    if not is_whole:
+        return 2
     return 0 if is_good else 1
 
 

@@ -38,7 +38,7 @@ ANSWER_LIMIT = 120.0
 SAMPLE_INTERVAL = 0.5
 
 SAY = (
-    "import socket, sys; client = socket.create_connection((sys.argv[1], int(sys.argv[2])), 2); client.settimeout(5); "
+    "import socket, sys; client = socket.create_connection((sys.argv[1], int(sys.argv[2])), 9); client.settimeout(45); "
     "line = client.makefile().readline; line(); client.sendall(sys.argv[3].encode()); print(line(), end='')"
 )
 
@@ -196,7 +196,7 @@ class Mover:
     def _say(self, guest: str, text: str) -> None:
         plan = self._lab.plan
         argv = ("nsenter", f"--net=/run/netns/{plan.netns}", "/usr/bin/python3", "-IS", "-c", SAY)
-        done = self._host.run(*argv, plan.guest(guest).address, str(PORT), f"{text}\n", timeout=20, ok=None)
+        done = self._host.run(*argv, plan.guest(guest).address, str(PORT), f"{text}\n", timeout=60, ok=None)
         if parse_answer(done.out) is None:
             raise LabError(f"{guest} does not obey: {done.out or done.err}")
 
