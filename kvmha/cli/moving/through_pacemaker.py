@@ -29,6 +29,13 @@ SLACK_S = 60.0
 NOT_BEGUN_S = 15.0
 """Seconds after which a move that was aborted, and that the cluster shows nothing of, has not begun."""
 
+CALM_S = 5.0
+"""Seconds without a job of libvirt after which a move that failed is over.
+
+A source that dropped out of the membership for a moment may have been told twice to move its guest: its executor then
+begins the second attempt when the first has ended, and nothing in the configuration tells of it (seen with Pacemaker
+2.1.5). An agent needs that long, on a busy host, from its start to the job."""
+
 CLEAN_LIMIT = 60.0
 """Seconds to clean up, and for the cluster to look at the guest anew."""
 
@@ -75,6 +82,7 @@ class Move:
         self._known: frozenset[tuple[str, int]] = frozenset()
         self._outcome: Progress | None = None
         self._aborted_at: float | None = None
+        self._calm_since: float | None = None
 
     # ------------------------------------------------------------------- begin
 
@@ -155,7 +163,7 @@ class Move:
             return self._runs(self._there) and self._end(self._how_it_came())
         if failed and self.source in nodes and self._runs(self._libvirt):
             # A cluster that does not leave it alone stops it in a moment, and starts it anew.
-            if self.may_stay:
+            if self.may_stay and self._is_calm():
                 return self._end(STAYED)
         elif failed and not nodes and self.may_stay:
             return self._end(NOWHERE)
@@ -163,6 +171,20 @@ class Move:
             self.reason = self.reason or "aborted by the operator before it began"
             return self._end(STAYED)
         return False
+
+    def _is_calm(self) -> bool:
+        """Tell whether libvirt has had no job for the guest for long enough that no second attempt is under way."""
+        try:
+            has_job = self._libvirt.progress(self.guest.identity) is not None
+        except LibvirtError:
+            # It may have a job: nobody knows.
+            has_job = True
+        if has_job:
+            self._calm_since = None
+            return False
+        if self._calm_since is None:
+            self._calm_since = self.host.now()
+        return self.host.now() - self._calm_since >= CALM_S
 
     def _own_reason(self) -> str:
         """Return what the agent wrote down, if this is the node that the guest was to leave.
@@ -182,8 +204,11 @@ class Move:
             return MOVED if not self.reason else RESTARTED
         if self.is_cold:
             return MOVED
-        came = domain is not None and (domain.seen.reason in ARRIVED or self._outcome is not None)
-        return MOVED if came and not self.reason else RESTARTED
+        if domain is None:
+            return RESTARTED
+        # After a failure only libvirt's own word counts: it may have come by a second attempt, or have been booted.
+        came = domain.seen.reason in ARRIVED or (self._outcome is not None and not self.reason)
+        return MOVED if came else RESTARTED
 
     def _runs(self, libvirt: Libvirt) -> bool:
         """Tell whether a hypervisor has the guest, and not only a copy that is to start or to arrive."""
