@@ -37,7 +37,8 @@ def look(agent: VirtualDomain, needs: tuple[DiskNeed, ...]) -> list[Disk]:
     wanted = [need for need in wanted if need.path != made_at_start]
     found = _together(agent, wanted, partial(_find, host))
     if any(disk.minor >= 0 and not disk.error for disk in found):
-        found = _with_roles(host, found)
+        # The kernel of this node answers at once, unless the node is busy: a start that fails bans the guest from it.
+        found = _with_roles(host, found, limit=max(drbd.TIMEOUT, agent.left() / 4))
     ready = [need for need, disk in zip(wanted, found) if start.why_not_from(disk) is None]
     opened = {disk.path: disk.error for disk in _together(agent, ready, partial(_open, host))}
     return [disk.replace(error=opened.get(disk.path, disk.error)) for disk in found]
@@ -96,10 +97,10 @@ def _words(host: Host, path: str, error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _with_roles(host: Host, disks: list[Disk]) -> list[Disk]:
+def _with_roles(host: Host, disks: list[Disk], *, limit: float) -> list[Disk]:
     """Add, to each device of DRBD that cannot be written here, the resource and its role."""
     try:
-        replicas = drbd.replicas(host)
+        replicas = drbd.replicas(host, timeout=limit)
     except CommandError as error:
         words = f"cannot tell whether it is promoted here: {error}"
         return [disk if disk.minor < 0 else disk.replace(error=words) for disk in disks]

@@ -152,9 +152,9 @@ def replica(host: Host, resource: str, *, timeout: float = TIMEOUT, statistics: 
     raise CommandFailed(done)
 
 
-def replicas(host: Host) -> tuple[Replica, ...]:
+def replicas(host: Host, *, timeout: float = TIMEOUT) -> tuple[Replica, ...]:
     """Return all resources of this node. Raises CommandError."""
-    return parse_events(host.run(*events_argv(), timeout=TIMEOUT).out)
+    return parse_events(host.run(*events_argv(), timeout=timeout).out)
 
 
 def show_argv(resource: str) -> tuple[str, ...]:

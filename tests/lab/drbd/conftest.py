@@ -11,7 +11,7 @@ from kvmha.host import Host
 from kvmha.lab import image, uml
 from kvmha.lab.lab import Lab, find
 from kvmha.lab.plan import make_plan
-from tests.lab.drbd.pair import Pair
+from tests.lab.drbd.pair import GUEST, Pair
 
 LAB, MADE = pytest.StashKey(), pytest.StashKey()
 """The lab, and the lab if this session has made it."""
@@ -90,6 +90,9 @@ def guests_pair(uml_lab):
     if not pair.is_well():
         pair.restore()
     pair.guest("Started")
+    # A start that failed on the other node, for want of time, would keep the guest from there for all of the test.
+    pair.run(pair.nodes[0], "crm_resource", "--cleanup", "--resource", GUEST)
+    pair.wait("the guest is known on both nodes", pair.is_quiet)
     return pair
 
 

@@ -116,6 +116,11 @@ class Pair:
             and not self.constraints()
         )
 
+    def is_quiet(self):
+        """Tell whether the cluster is at work on nothing."""
+        status = self.status()
+        return status is not None and not any(seen.pending for seen in status.resources)
+
     def back(self, *nodes):
         """Give nodes power, unless their fencing has, and wait until they have booted."""
         for node in nodes:

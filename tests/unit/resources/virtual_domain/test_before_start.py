@@ -322,6 +322,15 @@ def test_a_resource_that_is_promoted_elsewhere_is_refused(device):
     assert "r0 is Secondary here" in refusal(device, DRBD0)
 
 
+@pytest.mark.parametrize(("timeout", "patience"), [(20.0, 5.0), (120.0, 20.0)])
+def test_a_busy_node_is_given_a_part_of_the_starts_time_to_tell_its_role(device, timeout, patience):
+    """It once took longer than 5 s of a start's minutes, and the guest was banned from the node."""
+    device.commands[drbd.events_argv()] = CommandTimeout
+    begun = device.clock
+    refusal(device, DRBD0, timeout=timeout)
+    assert device.clock - begun >= patience
+
+
 @pytest.mark.parametrize("answer", [CommandMissing, CommandTimeout, (20, "", "drbdsetup: no module")])
 def test_a_drbd_that_does_not_tell_is_not_opened(device, answer):
     device.commands[drbd.events_argv()] = answer
