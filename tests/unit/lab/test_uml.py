@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from kvmha.lab import uml
+from kvmha.cluster import description, render
+from kvmha.lab import uml, uml_formation
 from kvmha.lab.formation import describe
 from kvmha.lab.ground import Ground
 from kvmha.lab.image import Image
 from kvmha.lab.plan import make_plan
+from kvmha.tools import cib
 
 PLAN = make_plan("a", nodes=2, kernel="uml", state="/a folder, with: everything")
 
@@ -64,3 +66,15 @@ def test_a_guest_has_no_more_pages_than_a_process_of_the_machine_has_mappings():
     words = [word.get("value") for word in domain.iter() if word.tag.endswith("}arg")]
     assert [word for word in words if "size=" in word] == [f"memory-backend-ram,id=odd.ram,size={memory * 1024 + 8}k"]
     assert f"memory: {memory}" in describe(PLAN)
+
+
+def test_every_operation_on_such_a_node_has_more_time_and_nothing_else_is_changed():
+    text = render.render(description.read(describe(PLAN), "cluster.yaml"))["cib.xml"]
+    found, other = cib.tree(uml_formation.patient(text)), cib.tree(text)
+    times = [
+        (cib.milliseconds(after.attrib.pop("timeout")), cib.milliseconds(before.attrib.pop("timeout")))
+        for after, before in zip(found.iter("op"), other.iter("op"))
+    ]
+    assert times
+    assert all(after == before * uml_formation.PATIENCE for after, before in times)
+    assert cib.text_of(found) == cib.text_of(other)
