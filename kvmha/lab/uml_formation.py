@@ -52,8 +52,8 @@ MADE = 'drbdadm create-md --force "$1" && drbdadm up "$1"'
 CONNECTED = 'until [ "$(drbdadm cstate "$1")" = Connected ]; do sleep 0.2; done'
 
 PATIENCE = 3
-"""By how much every operation's timeout is longer than on other nodes. Such a node starts processes about ten times slower;
-where a third of the machine is taken by its host, a guest's start of 40 s took more than its 90."""
+"""By how much every operation's timeout is longer than on other nodes. Such a node starts processes about ten times
+slower; where a third of the machine is taken by its host, a guest's start of 40 s took more than its 90."""
 
 SERVICES = ("corosync.service", "pacemaker.service")
 TIMEOUT = 180.0
