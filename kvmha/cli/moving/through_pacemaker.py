@@ -23,6 +23,8 @@ WAITING, MOVING, MOVED, STAYED, RESTARTED, NOWHERE, LATE = (
 )  # fmt: skip
 OVER = (MOVED, STAYED, RESTARTED, NOWHERE, LATE)
 
+ABORTED = "aborted by the operator"
+
 SLACK_S = 60.0
 """Seconds that the cluster may take beyond the timeouts of the operations before a move counts as late."""
 
@@ -152,7 +154,9 @@ class Move:
         is_busy = status is not None and bool(status.pending)
         failed = [each for each in self._failures() if (each.node, each.call) not in self._known]
         if failed and not self.reason:
-            self.reason = failed[0].reason or self._own_reason() or _in_words(failed[0], self.progress)
+            why = failed[0].reason or self._own_reason() or _in_words(failed[0], self.progress)
+            # libvirt may end a move on an order to which it gave no answer in time.
+            self.reason = why if self._aborted_at is None else f"{ABORTED}: {why}"
         if self.elapsed > self._limit:
             return self._end(LATE)
         if self._aborted_at is not None and not failed:
@@ -168,7 +172,7 @@ class Move:
         elif failed and not nodes and self.may_stay:
             return self._end(NOWHERE)
         elif self._aborted_at is not None and self.host.now() - self._aborted_at > NOT_BEGUN_S:
-            self.reason = self.reason or "aborted by the operator before it began"
+            self.reason = self.reason or f"{ABORTED} before it began"
             return self._end(STAYED)
         return False
 
@@ -243,7 +247,7 @@ class Move:
             self._aborted_at = self.host.now()
         try:
             self._libvirt.abort_job(self.guest.identity)
-            self.reason = self.reason or "aborted by the operator"
+            self.reason = self.reason or ABORTED
         except LibvirtError:
             # Most often there is no job yet, or no more.
             return

@@ -235,6 +235,15 @@ def test_a_second_attempt_that_waited_behind_the_first_is_seen_through(world):
     assert world.refreshed() == ["n1", "n3", "n2"]
 
 
+def test_an_abort_that_libvirt_did_not_answer_is_still_the_operators(world):
+    world.here.trouble["abort_job"] = UNREACHABLE
+    move = world.begun()
+    move.abort()
+    world.fail(reason="operation aborted")
+    assert (world.calm(move), move.state) == (True, STAYED)
+    assert move.reason == "aborted by the operator: operation aborted"
+
+
 def test_an_abort_of_a_move_that_never_begins_ends(world):
     world.here.trouble["abort_job"] = UNREACHABLE
     move = world.begun()
