@@ -94,6 +94,7 @@ def tested(pair):
     found.on_both(TEAR_DOWN, ok=None)
 
 
+@pytest.mark.slow
 def test_ocf_tester_passes_on_a_real_device(tested):
     tested.sh(tested.here, f"drbdsetup down {NAME}")
     # Left alone it gives each action 20 s, of which a node with a slow start of processes and a busy processor can need
