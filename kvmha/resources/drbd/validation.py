@@ -61,10 +61,10 @@ def check_node(agent: Agent, resource: str) -> Configuration:
         if agent.host.which(program) is None:
             raise OcfError(codes.ERR_INSTALLED, f"{program} is not installed")
     check_version(agent)
+    # A busy node may need long to start drbdadm, and a start that fails bans the replica from it.
+    limit = min(max(configuration.LIMIT, agent.left() / 4), agent.left() / 2 + 0.1)
     try:
-        found = configuration.read(
-            agent.host, resource, agent.param("drbdconf"), timeout=min(configuration.LIMIT, agent.left() / 2 + 0.1)
-        )
+        found = configuration.read(agent.host, resource, agent.param("drbdconf"), timeout=limit)
     except CommandMissing:
         raise
     except configuration.ConfigurationError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kvmha import journal
+from kvmha.host import CommandTimeout
 from kvmha.policy import decisions
 from kvmha.resources.drbd import knowledge
 from tests.unit.resources.drbd.conftest import HELD_OPEN, NO_DATA, TWO_PRIMARIES
@@ -55,6 +56,14 @@ class TestStart:
         down.dump = ""
         assert act("start") == 5
         assert said == ["configuration of r0: drbdadm says: 'r0' not defined in your config (for this host)."]
+
+    @pytest.mark.parametrize(("timeout", "patience"), [(20.0, 9.6), (120.0, 29.5)])
+    def test_a_busy_node_has_a_part_of_the_starts_time_to_read_the_configuration(
+        self, act, down, host, said, timeout, patience
+    ):
+        down.dump = CommandTimeout
+        assert act("start", timeout=timeout) == 1
+        assert said == [f"start: drbdadm did not end within {patience:g} s"]
 
     def test_a_node_that_the_configuration_does_not_know_is_5(self, act, down, host, said):
         host.files["/proc/sys/kernel/hostname"] = b"n7\n"
