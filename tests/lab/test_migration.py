@@ -75,6 +75,8 @@ def test_a_changed_tuning_parameter_is_reloaded_without_a_restart(cluster, name,
     try:
         cluster.run(NODE, *resource, "--set-parameter", name, "--parameter-value", value)
         cluster.run(NODE, "crm_resource", "--wait", "--timeout", "60s", timeout=90)
+        # The log of what was done may be written a moment after the cluster is at rest.
+        cluster.wait("the agent was reloaded", lambda: count_reloads(cluster) > reloads)
         assert count_reloads(cluster) == reloads + 1
         assert (cluster.places()[GUEST], say(cluster).boot) == ((NODE,), before.boot)
     finally:
