@@ -98,7 +98,8 @@ def handler(args: argparse.Namespace, host: Host) -> int:
     before = None if is_cold or args.no_probe else after.sample(sight, guest, guest.source)
     move = Move(sight, guest, view.target, is_cold=is_cold, held_s=carrying.elapsed if carrying is not None else None)
     was_aborted = run(sight, move, made, is_quiet=args.json)
-    return 130 if was_aborted else _end(sight, move, made, before, carrying, as_json=args.json)
+    code = _end(sight, move, made, before, carrying, as_json=args.json)
+    return 130 if was_aborted else code
 
 
 def _end(

@@ -82,12 +82,24 @@ def test_a_guest_stays_in_standby_too_where_the_configuration_says_so_until_the_
     assert slow.qemu_pids(NODE, GUEST) == before
 
 
+# Runs a command, and interrupts it once libvirt moves the guest.
+INTERRUPTED = """\
+import signal, subprocess, sys, time
+command = subprocess.Popen(sys.argv[2:])
+while command.poll() is None:
+    job = subprocess.run(["virsh", "domjobinfo", sys.argv[1]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    if b"Outgoing migration" in job.stdout:
+        command.send_signal(signal.SIGINT)
+        break
+    time.sleep(0.2)
+sys.exit(command.wait())
+"""
+
+
 def test_an_interrupted_command_aborts_the_move(slow):
     before = slow.qemu_pids(NODE, GUEST)
-    done = slow.run(
-        NODE, "timeout", "--preserve-status", "--signal=INT", "10", "kvmha", "migrate", GUEST, TARGET,
-        timeout=120, ok=None,
-    )  # fmt: skip
+    words = ("kvmha", "migrate", GUEST, TARGET)
+    done = slow.run(NODE, "python3", "-c", INTERRUPTED, GUEST, *words, timeout=180, ok=None)
     assert (done.rc, "aborted by the operator" in done.out) == (130, True)
     slow.wait("the cluster is well", slow.is_well)
     assert (slow.qemu_pids(NODE, GUEST), remains(slow)) == (before, [])
