@@ -47,10 +47,12 @@ def test_every_unit_calls_a_verb_with_options_that_it_has(checkout):
         assert callable(main._parser(words).parse_args(words).handler)
 
 
-def test_every_timer_has_its_service_and_is_off_until_somebody_enables_it(checkout):
+def test_every_timer_has_its_service_and_only_the_trial_of_fencing_is_on_from_the_installation(checkout):
     timers, services = units(checkout, "timer"), units(checkout, "service")
     assert set(timers) <= set(services)
     assert all("WantedBy=timers.target" in text for text in timers.values())
     rules = (checkout / "packaging/debian/rules").read_text()
     assert "packaging/systemd/*.service packaging/systemd/*.timer" in rules
     assert "--no-enable --no-start" in rules
+    linked = [line.split()[2] for line in rules.splitlines() if line.strip().startswith("ln -s")]
+    assert linked == ["../kvmha-fence-prove.timer"]
