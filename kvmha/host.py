@@ -28,6 +28,10 @@ PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "
 OUTPUT_LIMIT = 8 * 1024 * 1024
 """Bytes of one stream of one command; nothing that we ask answers with more."""
 
+HOSTNAME = "/proc/sys/kernel/hostname"
+"""proc(5): the name in the UTS namespace of whoever reads."""
+
+
 # The module signal loads enum, so the numbers stand here; signal(7) has them, the same on every Linux we support.
 SIGKILL, SIGPIPE, SIGTERM, SIGCONT = 9, 13, 15, 18
 
@@ -90,6 +94,10 @@ class Host:
     def sleep(self, seconds: float) -> None:
         """Wait that many seconds."""
         time.sleep(seconds)
+
+    def name(self) -> str:
+        """Return what this machine calls itself, as ``uname -n`` says it. Raises OSError."""
+        return self.read(HOSTNAME).strip()
 
     # ---------------------------------------------------------------- commands
 

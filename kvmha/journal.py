@@ -88,7 +88,7 @@ def record(
 
 def _node(host: Host) -> str:
     try:
-        return host.read("/proc/sys/kernel/hostname").strip()
+        return host.name()
     except OSError:
         return ""
 

@@ -224,6 +224,6 @@ def payload(host: Host, alert: Alert, before: int) -> str:
 
 def _node(host: Host) -> str:
     try:
-        return host.read("/proc/sys/kernel/hostname").strip()
+        return host.name()
     except OSError:
         return ""

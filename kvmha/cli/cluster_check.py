@@ -165,7 +165,7 @@ def _own_name(host: Host, here: Facts) -> str:
     for node in here.ring.nodes if here.ring is not None else ():
         if mine & {address for _, address in node.addresses}:
             return node.name
-    return host.read(gather.UNAME).strip()
+    return host.name()
 
 
 def _definitions(here: Facts) -> tuple[str, ...]:

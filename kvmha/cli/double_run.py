@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 FOUND = 1
 """The exit code where something was active twice."""
 
-HOSTNAME = "/proc/sys/kernel/hostname"
-
 
 def add(subparsers: Any) -> None:
     """Add the verb to the command line."""
@@ -45,7 +43,7 @@ def run(args: argparse.Namespace, host: Host) -> int:
             raise UserError(f'--seconds: "{args.seconds}" is no number of seconds, 1 or more')
         seconds = float(args.seconds)
     names = double_run.nodes(host)
-    here = host.read(HOSTNAME).strip()
+    here = host.name()
     if here not in names:
         raise UserError(f"this host is called {here}, and the nodes are {', '.join(names)}")
 

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 UNPROVEN = 1
 """The exit code where any path is not proven."""
 
-HOSTNAME = "/proc/sys/kernel/hostname"
-
 COUNT = 3
 MOST = 9
 
@@ -73,7 +71,7 @@ def handler(args: argparse.Namespace, host: Host) -> int:
     """Try, keep, ask the others, and print what is known of every path."""
     count = _count(args.count)
     facts = _facts(host)
-    here = host.read(HOSTNAME).strip()
+    here = host.name()
     known = _paths(facts, args.node)
     if here not in facts.node_names:
         raise UserError(f"this host is called {here}, and the nodes are {', '.join(facts.node_names)}")

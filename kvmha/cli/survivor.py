@@ -91,7 +91,7 @@ def _coordinates(host: Host) -> bool:
     status = crm_mon.look(host, timeout=cluster_source.LOOK_LIMIT_S)
     if status is None:
         return False
-    own = host.read("/proc/sys/kernel/hostname").strip()
+    own = host.name()
     return any(node.is_dc and node.name.partition(".")[0] == own.partition(".")[0] for node in status.nodes)
 
 

@@ -126,7 +126,7 @@ def look(host: Host) -> ClusterStatus:
 
 def runs(host: Host, guests: Mapping[str, Mapping[str, str]], places: Mapping[str, Standing]) -> tuple[Run, ...]:
     """Return the present run of every guest, by the parameters of its resource and where the cluster has it."""
-    own = host.read("/proc/sys/kernel/hostname").strip()
+    own = host.name()
     calls = [
         partial(_run, host, guest, params, node, own)
         for guest, params in guests.items()

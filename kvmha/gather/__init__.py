@@ -45,8 +45,6 @@ UNITS = (
 CIB_COPY = "/var/lib/pacemaker/cib/cib.xml"
 """The configuration as Pacemaker last wrote it to disk, for a node on which it does not run."""
 
-UNAME = "/proc/sys/kernel/hostname"
-
 
 def node_facts(host: Host, node: str, definitions: Iterable[str]) -> NodeFacts:
     """Return all that this node, which the cluster calls ``node``, can tell; ``definitions`` are paths of guests'."""
@@ -56,7 +54,7 @@ def node_facts(host: Host, node: str, definitions: Iterable[str]) -> NodeFacts:
     paths = tuple(dict.fromkeys(definitions))
     return NodeFacts(
         node=node,
-        uname=_tried(why, "uname", lambda: host.read(UNAME).strip()),
+        uname=_tried(why, "uname", host.name),
         corosync_conf=_tried(why, "corosync_conf", lambda: _digest(host.read_bytes(corosync_conf.PATH))),
         runtime=_tried(why, "runtime", lambda: corosync_cmapctl.runtime(host, timeout=TIMEOUT)),
         expected_votes=_tried(why, "expected_votes", lambda: quorumtool.look(host, timeout=TIMEOUT).expected),

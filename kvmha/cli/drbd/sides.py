@@ -37,7 +37,7 @@ class Here:
             raise UserError(f'DRBD resource "{resource}" is not up on this node; {_known(host)}')
         self.host = host
         self.resource = resource
-        self.node = host.read("/proc/sys/kernel/hostname").strip()
+        self.node = host.name()
         self.peers = _peers(host, resource, self.node) or tuple(peer.name for peer in found.peers)
         self.known = knowledge.read(host, resource)
         self.replica = with_names(found, self.peers)

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from kvmha.policy.snapshot import Resource, Snapshot
     from kvmha.tools.cib import Cib
 
-HOSTNAME = "/proc/sys/kernel/hostname"
-
 REACH = "reach"
 """The gate that every node can be reached."""
 
@@ -243,4 +241,4 @@ def _targets(args: argparse.Namespace, host: Host, addresses: dict[str, str]) ->
 
 def reach_of(host: Host) -> Reach:
     """Return how this node reaches the others."""
-    return Reach(host, host.read(HOSTNAME).strip())
+    return Reach(host, host.name())

@@ -28,8 +28,6 @@ PRIMARY = "ocf:kvmha:DRBDPrimary"
 ASK_LIMIT = 30.0
 """Seconds for the cluster to answer, and for all questions to one hypervisor."""
 
-HOSTNAME = "/proc/sys/kernel/hostname"
-
 DRBD_MAJOR = 147
 
 
@@ -110,7 +108,7 @@ class Sight:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.here = host.read(HOSTNAME).strip()
+        self.here = host.name()
         self.cib_text = cib.live(host, timeout=ASK_LIMIT)
         self.cib = cib.read(self.cib_text)
         self.status = self._look()

@@ -169,7 +169,7 @@ def _shown(agent: Agent, resource: str) -> str:
 
 def own_name(agent: Agent) -> str:
     """Return this node's name as DRBD takes it: what ``uname -n`` says."""
-    return agent.host.read("/proc/sys/kernel/hostname").strip()
+    return agent.host.name()
 
 
 def word_for(look: Look) -> str:

@@ -93,7 +93,7 @@ def run(environ: Mapping[str, str], host: Host) -> int:
     if not resource or not peer:
         report.log("DRBD called without DRBD_RESOURCE, or without saying which peer", warning=True)
         return 1
-    node = host.read("/proc/sys/kernel/hostname").strip()
+    node = host.name()
     known = peers(host, resource)
     try:
         _keep(host, resource, tuple(dict.fromkeys((*known, peer))))

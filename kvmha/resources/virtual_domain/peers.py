@@ -50,7 +50,7 @@ def own_name(agent: VirtualDomain) -> str:
     if agent.env.node:
         return agent.env.node
     try:
-        return agent.host.read("/proc/sys/kernel/hostname").strip()
+        return agent.host.name()
     except OSError:
         return "this node"
 

@@ -168,7 +168,7 @@ class Node(FakeHost):
         number = name[1:]
         self.files = {
             corosync_conf.PATH: (EXAMPLES / "three/corosync.conf").read_bytes(),
-            gather.UNAME: f"{name}.example.org\n".encode(),
+            "/proc/sys/kernel/hostname": f"{name}.example.org\n".encode(),
             "/proc/meminfo": b"MemTotal: 16777216 kB\n",
         }
         self.commands[cib.query_argv()] = (EXAMPLES / "three/cib.xml").read_text()
