@@ -350,6 +350,12 @@ class FakeLibvirt:
         self.abort_works = True
         self.course: Callable[[float], Progress] | None = None
         """What libvirt counts of a migration, some seconds after its begin; None for nothing at all."""
+        self.counted: Progress | None = None
+        """What libvirt counted of the migration with which a guest came."""
+        self.notes: dict[str, str] = {}
+        """What is noted of a guest, by its name."""
+        self.dirty: float | None = None
+        """How fast guests wrote when that was measured last."""
         self.downtimes: list[int] = []
         """The limits of the pause that a migration under way was given, in ms."""
         self._moving_since = 0.0
@@ -654,7 +660,19 @@ class FakeLibvirt:
 
     def outcome(self, guest: GuestIdentity) -> Progress | None:
         self._enter("outcome")
-        return None
+        return self.counted
+
+    def note(self, guest: GuestIdentity) -> str:
+        self._enter("note")
+        return self.notes.get(guest.name, "")
+
+    def set_note(self, guest: GuestIdentity, text: str) -> None:
+        self._enter("set_note")
+        self.notes[guest.name] = text
+
+    def last_dirty_mib_s(self, guest: GuestIdentity, within: float) -> float | None:
+        self._enter("last_dirty_mib_s")
+        return self.dirty
 
     def set_max_downtime(self, guest: GuestIdentity, downtime_ms: int) -> None:
         self._enter("set_max_downtime")

@@ -26,8 +26,14 @@ ROUNDS = 60
 KEPT = 20
 """Moves of a guest that are remembered."""
 
-NEAR = 0.3
-"""Moves count as alike if the ratios of writing to sending differ by no more than this."""
+NEAR = 0.12
+"""Moves count as alike if the shares w / (w + s) of writing differ by no more than this: half is 0.33, twice 0.67."""
+
+ALIKE = 5
+"""So many of the last moves that are alike are looked at."""
+
+LATE = 0.8
+"""A move that was given up after this share of the time that the next one has is one that did not end."""
 
 ONE_CONNECTION_MIB_S = 1000.0
 """About what one connection of QEMU's carries; a faster path is filled by several (migration_connections)."""
@@ -49,12 +55,23 @@ class Past(Record):
     memory_mib: float
     """0 where libvirt had not counted it yet."""
     speed_mib_s: float
-    """Its whole memory through the time that copying took, so that pages of zeros count as sent."""
+    """What really went over the path, in the time that copying took."""
     dirty_mib_s: float
+    """The fastest that QEMU saw the guest write while it moved and was not slowed down."""
+    written_mib_s: float | None = None
+    """What was measured of that before it moved; None where nobody had."""
+    sent_mib: float = 0.0
+    """What went over the path, in all rounds; 0 where that is not known."""
+    limit_mib_s: float = 0.0
+    """What it was allowed of the path; 0: all."""
+    touched_mib: float | None = None
+    """What of its memory it had ever used when it began."""
+    schedule: str = ""
+    may_post_copy: bool = False
     downtime_ms: int | None = None
     """As QEMU counts it; None where it is not known."""
     forecast_s: float | None = None
-    """What was forecast for it, before earlier moves corrected that; None for a move that nobody forecast."""
+    """What was forecast for it; None where nothing was known of its memory."""
     means: str = PLAIN
     reason: str = ""
     """Why it stayed."""
@@ -88,35 +105,44 @@ def forecast(
     schedule: Schedule,
     limits: Limits,
     past: tuple[Past, ...] = (),
+    touched_mib: float | None = None,
+    limit_mib_s: float = 0.0,
 ) -> Forecast:
-    """Return what a move will take; a guest whose writing is not known is taken to write half of what can be sent."""
+    """Return what a move will take: as moves like it took, where there were any, else as it is worked out.
+
+    ``touched_mib`` is the memory that the guest ever used, as far as that is known: the rest is not sent.
+    ``limit_mib_s`` is what it is allowed of the path; 0 is all. A guest whose writing is not known is taken to write
+    half of what can be sent.
+    """
     dirty = path_mib_s / 2 if dirty_mib_s is None else dirty_mib_s
-    rounds, copying, left = _copy(memory_mib, path_mib_s, dirty, limits.downtime_ms)
-    fits = left <= path_mib_s * limits.downtime_ms / 1000
+    first = min(memory_mib, touched_mib or memory_mib)
+    rounds, copying, left = _copy(first, path_mib_s, dirty, limits.downtime_ms)
     means = PLAIN
-    if not fits:
-        means, rounds, copying, left = _pushed(memory_mib, path_mib_s, dirty, schedule, limits)
-    plain = OVERHEAD_S + copying
-    alike = _alike(past, dirty / path_mib_s)
-    factor = _factor(alike)
-    seconds = plain * factor
+    if left > path_mib_s * limits.downtime_ms / 1000:
+        means, rounds, copying, left = _pushed(first, path_mib_s, dirty, schedule, limits)
+    beside = _beside(past)
+    plain = beside + copying
     # A move that does not end takes the time that it is given, and whoever waits for it wants to know that.
     if means == NONE and schedule.hopeless_stalls is None:
-        seconds = plain = limits.deadline_s
-        factor = 1.0
+        plain = limits.deadline_s
+    alike = _alike(past, dirty_mib_s, path_mib_s, schedule, limits, limit_mib_s)
+    before = _as_before(alike, first, beside, schedule, limits)
+    seconds = plain if before is None else before
     assumed = " (assumed)" if dirty_mib_s is None else ""
-    corrected = f" x {factor:.2f} as in {len(alike)} moves before" if factor != 1.0 else ""
+    corrected = "" if before is None else f"; {len(alike)} moves like it say {before:.1f} s"
+    means = _means_before(alike) or means
+    pauses = [move.downtime_ms for move in alike if move.downtime_ms is not None]
     return Forecast(
         seconds=seconds,
         plain_s=plain,
         rounds=rounds,
-        downtime_ms=round(left / path_mib_s * 1000),
-        is_converging=fits,
+        downtime_ms=round(_middle(pauses) if pauses else left / path_mib_s * 1000),
+        is_converging=means == PLAIN,
         means=means,
         probability=_probability(means, dirty / path_mib_s, seconds, limits, alike),
         advice=_advice(means, path_mib_s, dirty, limits),
-        chain=f"{memory_mib:.0f} MiB at {path_mib_s:.0f} MiB/s, {dirty:.0f} MiB/s written{assumed}: {rounds} rounds in "
-        f"{copying:.1f} s, and {OVERHEAD_S:g} s{corrected} = {seconds:.1f} s",
+        chain=f"{first:.0f} MiB at {path_mib_s:.0f} MiB/s, {dirty:.0f} MiB/s written{assumed}: {rounds} rounds in "
+        f"{copying:.1f} s, and {beside:.1f} s = {plain:.1f} s{corrected}",
     )
 
 
@@ -159,17 +185,67 @@ def _pushed(
     return NONE, ROUNDS, limits.deadline_s, memory * min(dirty / speed, 1.0)
 
 
-def _alike(past: tuple[Past, ...], ratio: float) -> tuple[Past, ...]:
-    """Return the last moves that were like this one, the newest first."""
-    found = [move for move in past if move.speed_mib_s > 0 and move.forecast_s]
-    near = [move for move in found if abs(min(move.dirty_mib_s / move.speed_mib_s, 3.0) - min(ratio, 3.0)) <= NEAR]
-    return tuple(sorted(near, key=lambda move: -move.at)[:5])
+def _alike(
+    past: tuple[Past, ...],
+    dirty: float | None,
+    path: float,
+    schedule: Schedule,
+    limits: Limits,
+    limit_mib_s: float,
+) -> tuple[Past, ...]:
+    """Return the last moves that were like this one, the newest first: pushed alike, on as much path, as busy."""
+    found = []
+    for move in past:
+        how = (move.schedule, move.may_post_copy, move.limit_mib_s)
+        if move.result == LOST or not move.sent_mib or how != (schedule.name, limits.may_post_copy, limit_mib_s):
+            continue
+        wrote = move.dirty_mib_s if move.written_mib_s is None else move.written_mib_s
+        if dirty is None or abs(wrote / (wrote + path) - dirty / (dirty + path)) <= NEAR:
+            found.append(move)
+    return tuple(sorted(found, key=lambda move: -move.at)[:ALIKE])
 
 
-def _factor(alike: tuple[Past, ...]) -> float:
-    """Return by how much moves like this one took longer than was forecast: the median, within bounds."""
-    ratios = sorted(move.seconds / move.forecast_s for move in alike if move.result == MOVED and move.forecast_s)
-    return min(max(ratios[len(ratios) // 2], 0.2), 5.0) if ratios else 1.0
+def _as_before(
+    alike: tuple[Past, ...], first: float, beside: float, schedule: Schedule, limits: Limits
+) -> float | None:
+    """Return the seconds that moves like this one took, in the middle; None where none of them tells.
+
+    A guest that uses more memory than it did then takes longer by that share.
+    """
+    found = []
+    for move in alike:
+        if move.result == MOVED or schedule.hopeless_stalls is not None:
+            then = min(move.memory_mib, move.touched_mib or move.memory_mib)
+            spent = min(beside, move.seconds)
+            found.append(spent + (move.seconds - spent) * (first / then if then else 1.0))
+        elif move.seconds >= limits.deadline_s * LATE:
+            # The time that it was given may have been another.
+            found.append(limits.deadline_s)
+    return _middle(found) if found else None
+
+
+def _means_before(alike: tuple[Past, ...]) -> str:
+    """Return how most of the moves like this one ended that arrived; nothing where most of them did not."""
+    arrived = [move.means for move in alike if move.result == MOVED]
+    if len(arrived) * 2 <= len(alike):
+        return ""
+    return max(MEANS, key=arrived.count)
+
+
+def _beside(past: tuple[Past, ...]) -> float:
+    """Return the seconds of a move that copy nothing, as the last ones had them."""
+    found = [
+        max(move.seconds - move.sent_mib / move.speed_mib_s, 0.0)
+        for move in past
+        if move.result == MOVED and move.sent_mib and move.speed_mib_s > 0
+    ]
+    return _middle(found[-ALIKE:]) if found else OVERHEAD_S
+
+
+def _middle(found: list[float] | list[int]) -> float:
+    """Return the median."""
+    ordered, half = sorted(found), len(found) // 2
+    return float(ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2)
 
 
 def _probability(means: str, ratio: float, seconds: float, limits: Limits, alike: tuple[Past, ...]) -> float:
@@ -193,11 +269,6 @@ def _advice(means: str, speed: float, dirty: float, limits: Limits) -> tuple[str
     if speed > ONE_CONNECTION_MIB_S and not limits.may_post_copy:
         found.append("migration_connections above 1 would fill the path")
     return tuple(found)
-
-
-def remember(past: tuple[Past, ...], new: Past) -> tuple[Past, ...]:
-    """Return the moves that are still worth knowing, the newest last."""
-    return (*past, new)[-KEPT:]
 
 
 def path_speed(past: tuple[Past, ...], source: str, target: str, otherwise: float) -> float:

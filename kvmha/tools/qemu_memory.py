@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 TICKS = 100
 """Ticks a second, in which proc(5) gives times; the kernel shows this number to programs on every architecture."""
 
+LARGEST_KIB = 64 * 1024 * 1024
+"""Of a guest whose mapping is looked at page by page."""
+
 _UNITS = {"k": 1, "m": 1024, "g": 1024 * 1024, "t": 1024 * 1024 * 1024}
 
 
@@ -34,6 +37,34 @@ def resident_kib(host: Host, pid: int) -> int:
     rows = (line.partition(":") for line in text.splitlines())
     sizes = {name: rest.split()[0] for name, _, rest in rows if name in ("VmRSS", "HugetlbPages") and rest.split()}
     return sum(int(size) for size in sizes.values() if size.isdigit())
+
+
+def touched_kib(host: Host, pid: int) -> int | None:
+    """Return what a process holds of the mapping that is its guest's memory: what the guest ever used, in KiB.
+
+    None where no mapping, or more than one, has just that size, and for a guest so large that the kernel would be long
+    about it.
+    """
+    size = guest_kib(host.cmdline(pid))
+    if not 0 < size <= LARGEST_KIB:
+        return None
+    try:
+        return parse_touched(host.read(f"/proc/{pid}/smaps"), size)
+    except OSError:
+        return None
+
+
+def parse_touched(text: str, size_kib: int) -> int | None:
+    """Return Rss of the one mapping of a size (proc_pid_smaps(5)), both in KiB."""
+    found, is_it = [], False
+    for line in text.splitlines():
+        name, _, rest = line.partition(":")
+        words = rest.split()
+        if name == "Size" and words:
+            is_it = words[0] == str(size_kib)
+        elif name == "Rss" and words and is_it:
+            found.append(int(words[0]))
+    return found[0] if len(found) == 1 else None
 
 
 def age(host: Host, pid: int) -> float:

@@ -7,6 +7,7 @@ from kvmha.policy import forecast
 from kvmha.policy.timing import DEFAULT_BANDWIDTH_MIB_S
 from kvmha.record import Record
 from kvmha.resources.virtual_domain import history, migration_order
+from kvmha.resources.virtual_domain.remembering import touched_mib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ class Basis(Record):
     path_from: str
     dirty_mib_s: float | None
     past: tuple[Past, ...]
+    touched_mib: float | None = None
+    limit_mib_s: float = 0.0
 
 
 def basis(host: Host, guest: GuestSight, path: Path, *, memory_mib: float, measures: bool) -> Basis:
     """Measure, or look up, what a forecast needs; the guest's writing is measured for a second if ``measures``."""
-    past = history.read(host, guest.name)
+    past = _past(host, guest)
     limit = float(guest.agent.param("migration_bandwidth") or guest.agent.param("migration_speed") or 0)
     known, path_from = path.speed_mib_s, path.speed_from
     if not known:
@@ -45,7 +48,24 @@ def basis(host: Host, guest: GuestSight, path: Path, *, memory_mib: float, measu
                 dirty = libvirt.dirty_mib_s(guest.identity)
         except CommandError:
             dirty = None
-    return Basis(memory_mib=memory_mib, path_mib_s=known, path_from=path_from, dirty_mib_s=dirty, past=past)
+    return Basis(
+        memory_mib=memory_mib,
+        path_mib_s=known,
+        path_from=path_from,
+        dirty_mib_s=dirty,
+        past=past,
+        touched_mib=touched_mib(host, guest.identity),
+        limit_mib_s=limit,
+    )
+
+
+def _past(host: Host, guest: GuestSight) -> tuple[Past, ...]:
+    """Return the moves that this node remembers, and those that the guest took along."""
+    past = history.read(host, guest.name)
+    try:
+        return history.merged(past, history.parse(guest.libvirt(guest.source).note(guest.identity)))
+    except CommandError:
+        return past
 
 
 def inputs(guest: GuestSight, found: Basis) -> dict[str, Any]:
@@ -58,6 +78,8 @@ def inputs(guest: GuestSight, found: Basis) -> dict[str, Any]:
         "schedule": migration_order.schedule_of(guest.agent),
         "limits": migration_order.limits(guest.agent, max(guest.timeout_s - reserve, 1.0)),
         "past": found.past,
+        "touched_mib": found.touched_mib,
+        "limit_mib_s": found.limit_mib_s,
     }
 
 

@@ -26,6 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kvmha.policy.model import GuestIdentity, GuestState
     from kvmha.resources.virtual_domain import VirtualDomain
+    from kvmha.resources.virtual_domain.remembering import Before
     from kvmha.tools.libvirtd import Domain
 
 ABORT_LEAD = 2.0
@@ -65,6 +66,7 @@ class Move:
         self.libvirt = agent.libvirt()
         self.peer = libvirtd.Libvirt(agent.host, migration_order.peer_uri(agent, target), agent.left)
         self.steering: Steering | None = None
+        self.before: Before | None = None
         self._there = UNKNOWN
         self._is_held = False
         self._was_aborted = False
@@ -73,8 +75,11 @@ class Move:
 
     def run(self) -> None:
         """Move the guest. Raises OcfError, which says what became of it."""
+        from kvmha.resources.virtual_domain import remembering
+
         domain = self._check()
         self._prepare()
+        self.before = remembering.look(self.agent, self.guest, self.libvirt)
         # A guest that config names is not defined on the target, even if a domain of its name is defined here.
         is_persistent = domain.is_persistent and bool(self.agent.param("domain"))
         limit = self.agent.left(self.reserve)
@@ -166,8 +171,10 @@ class Move:
     def _remember(self, reason: str = "") -> None:
         from kvmha.resources.virtual_domain import remembering
 
-        if self.steering is not None:
-            remembering.remember(self.agent, self.guest, self.target, self.steering, self.peer, reason=reason)
+        if self.steering is not None and self.before is not None:
+            remembering.remember(
+                self.agent, self.guest, self.target, self.steering, self.peer, self.before, reason=reason
+            )
 
     def _outcome(self) -> str | None:
         """Return what became of the guest in words, ARRIVED, or None while that is open. Raises LibvirtError."""

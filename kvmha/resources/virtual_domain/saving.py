@@ -29,7 +29,7 @@ SYNC_LIMIT = 20.0
 
 def digest(agent: VirtualDomain, guest: GuestIdentity, libvirt: Libvirt) -> str:
     """Return what stands for the definition of a guest that was just started; empty if nothing is to be kept of it."""
-    if not _is_kept(agent):
+    if not is_kept(agent):
         return ""
     try:
         return _digest(libvirt.definition_to_keep(guest) or "")
@@ -45,7 +45,7 @@ def before_stop(agent: VirtualDomain, guest: GuestIdentity, libvirt: Libvirt) ->
             # The guest has run since, so whatever lies there does not fit its disks any more.
             for path in (_state(agent, guest), _draft(agent, guest)):
                 agent.host.bounded(lambda path=path: agent.host.remove(path), what=path, timeout=_file_limit(agent))  # type: ignore[misc]
-        if _is_kept(agent):
+        if is_kept(agent):
             _keep_definition(agent, guest, libvirt)
     except (OcfError, CommandError, OSError) as error:
         agent.report.log(f"the definition of {guest.label} was not saved: {error}", warning=True)
@@ -157,7 +157,8 @@ def _check_state(libvirt: Libvirt, guest: GuestIdentity, path: str) -> None:
 # --------------------------------------------------------------------- the definition
 
 
-def _is_kept(agent: VirtualDomain) -> bool:
+def is_kept(agent: VirtualDomain) -> bool:
+    """Tell whether the file of the guest's definition is written when it stops or moves."""
     is_asked = agent.param("save_config_on_stop") or agent.param("sync_config_on_stop")
     return bool(is_asked and agent.param("config"))
 

@@ -30,6 +30,8 @@ class Steering:
         self.course: Course = convergence.begin(schedule, limits)
         self.seen: Progress | None = None
         """The last that libvirt said of the move."""
+        self.wrote_mib_s = 0.0
+        """The fastest that the guest was seen to write while it was not slowed down."""
         self.why_aborted = ""
         self._was_refused = False
 
@@ -51,6 +53,8 @@ class Steering:
             progress = self.libvirt.progress(self.guest)
             if progress is not None:
                 self.seen = progress
+                if not progress.throttle:
+                    self.wrote_mib_s = max(self.wrote_mib_s, progress.dirty_mib_s)
                 self.course = convergence.observe(self.course, _sample(progress, self.elapsed))
                 if progress.is_handed_over:
                     # The target has been, or is about to be, asked to run it: nothing is pushed or called back now.

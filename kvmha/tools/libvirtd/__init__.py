@@ -17,6 +17,7 @@ from kvmha.tools.libvirtd.connection import (
 from kvmha.tools.libvirtd.counters import GuestCounters
 from kvmha.tools.libvirtd.files import Copied, NodeFiles, Room, Stopped
 from kvmha.tools.libvirtd.node import NodeQuestions
+from kvmha.tools.libvirtd.notes import GuestNotes
 from kvmha.tools.libvirtd.progress import Progress, progress_of
 from kvmha.tools.libvirtd.words import JOBS, REASONS, SHUTDOWN_MODES, STATES, state_of
 
@@ -109,7 +110,7 @@ class Migration(Record):
     """More of libvirt's parameters: numbers, texts and tuples of texts, by libvirt's names."""
 
 
-class Libvirt(NodeQuestions, NodeFiles, GuestCounters):
+class Libvirt(NodeQuestions, NodeFiles, GuestCounters, GuestNotes):
     """A hypervisor."""
 
     def domain(self, guest: GuestIdentity, limit: float = CALL_LIMIT) -> Domain | None:

@@ -10,6 +10,7 @@ import pytest
 from kvmha.host import CommandTimeout
 from kvmha.policy.model import GuestIdentity, GuestState
 from kvmha.tools.libvirtd import REASONS, STATES, Libvirt, LibvirtError, LibvirtSilent
+from kvmha.tools.libvirtd.notes import dirty_of
 from tests.fakes import FakeHost
 
 GUEST = GuestIdentity(name="web1", uuid="3f1f9a52-0c1b-4b6f-9d3e-5f7c2f6b1a01")
@@ -57,6 +58,7 @@ def domain(monkeypatch):
     binding = SimpleNamespace(
         open=lambda _uri: connection, libvirtError=Refusal, VIR_ERR_AGENT_UNRESPONSIVE=86,
         VIR_ERR_OPERATION_TIMEOUT=68, VIR_FROM_QEMU=10, VIR_DOMAIN_CONTROL_OCCUPIED=2, VIR_DOMAIN_STATS_IOTHREAD=128,
+        VIR_DOMAIN_METADATA_ELEMENT=2, VIR_DOMAIN_AFFECT_LIVE=1, VIR_ERR_NO_DOMAIN_METADATA=80,
     )  # fmt: skip
     monkeypatch.setattr("kvmha.tools.libvirtd.connection.binding", lambda: binding)
     module = SimpleNamespace(qemuAgentCommand=lambda _domain, _text, _seconds, _flags: found.agent())
@@ -156,3 +158,26 @@ def test_nothing_goes_on_but_what_an_io_error_paused(domain, libvirt, number):
     assert (libvirt.resume_after_io_error(GUEST), domain.resumed) == (False, False)
     domain.number = (3, 5)
     assert (libvirt.resume_after_io_error(GUEST), domain.resumed) == (True, True)
+
+
+def test_a_dirty_rate_counts_only_while_it_is_fresh():
+    stats = {"dirtyrate.calc_status": 2, "dirtyrate.calc_start_time": 100, "dirtyrate.megabytes_per_second": 12}
+    assert dirty_of(stats, 2, 99.0) == 12.0
+    assert dirty_of(stats, 2, 101.0) is None
+    assert dirty_of({**stats, "dirtyrate.calc_status": 1}, 2, 99.0) is None
+    assert dirty_of({}, 2, 0.0) is None
+
+
+def test_a_note_is_read_as_it_was_written(domain, libvirt):
+    written = {}
+
+    def metadata(_kind, uri, _flags):
+        if uri not in written:
+            raise Refusal(80, 10, "metadata not found")
+        return written[uri]
+
+    domain.metadata = metadata
+    domain.setMetadata = lambda _kind, text, _key, uri, _flags: written.update({uri: text})
+    assert libvirt.note(GUEST) == ""
+    libvirt.set_note(GUEST, '[{"reason": "<&>"}]')
+    assert libvirt.note(GUEST) == '[{"reason": "<&>"}]'

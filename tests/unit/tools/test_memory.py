@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kvmha.tools.memory import HugePages, available_kib, default_page_kib, huge_pages
-from kvmha.tools.qemu_memory import age, guest_kib, resident_kib
+from kvmha.tools.qemu_memory import age, guest_kib, parse_touched, resident_kib, touched_kib
 from tests.fakes import FakeHost
 
 MEMINFO = b"""\
@@ -94,3 +94,30 @@ def test_a_process_is_as_old_as_its_start_says():
     machine = host(**{"/proc/uptime": "1000.50 3000.00\n", "/proc/7/stat": f"7 (a) b c) S {rest} 40050 0 0\n"})
     assert age(machine, 7) == 600.0
     assert age(machine, 8) == 0.0
+
+
+SMAPS = """\
+7f1c00000000-7f1c10000000 rw-p 00000000 00:00 0
+Size:             262144 kB
+KernelPageSize:        4 kB
+Rss:               61440 kB
+Pss:               61440 kB
+7f1c20000000-7f1c60000000 rwxp 00000000 00:00 0
+Size:            1048576 kB
+Rss:                8192 kB
+"""
+
+
+def test_the_memory_that_a_guest_ever_used_is_what_its_mapping_holds():
+    found = host(**{"/proc/734/smaps": SMAPS})
+    found.processes[734] = ("qemu-system-x86_64", "-m", "size=262144k")
+    assert touched_kib(found, 734) == 61440
+    assert touched_kib(found, 735) is None
+    assert parse_touched(SMAPS + SMAPS, 262144) is None, "two mappings could be it"
+    assert parse_touched(SMAPS, 4096) is None
+
+
+def test_a_guest_too_large_to_be_looked_at_page_by_page_is_not():
+    found = host(**{"/proc/734/smaps": SMAPS.replace("262144", str(65 * 1024 * 1024))})
+    found.processes[734] = ("qemu-system-x86_64", "-m", "65g")
+    assert touched_kib(found, 734) is None

@@ -7,8 +7,9 @@ import pytest
 from kvmha.ocf import codes
 from kvmha.ocf.agent import perform
 from kvmha.ocf.env import OcfEnv
-from kvmha.resources.virtual_domain import VirtualDomain
-from kvmha.tools.libvirtd import LibvirtError, LibvirtLost, LibvirtSilent
+from kvmha.policy.forecast import MOVED, Past
+from kvmha.resources.virtual_domain import VirtualDomain, history
+from kvmha.tools.libvirtd import LibvirtError, LibvirtLost, LibvirtSilent, Progress
 from tests.fakes import HANGS, LOST, REFUSES, UNREACHABLE, FakeHost, FakeLibvirt
 from tests.unit.resources.virtual_domain.calls import CONFIG, REMEMBERED, UUID, definition, reason
 
@@ -62,6 +63,44 @@ def test_a_guest_that_arrived_runs_there_and_has_nothing_left_here(host, libvirt
     assert call(host, "migrate_to") == codes.SUCCESS
     assert (executes(target), host.processes) == (True, {})
     assert call(host, "stop") == codes.SUCCESS
+    assert executes(target)
+
+
+def counted(seconds):
+    return Progress(
+        elapsed_s=seconds, total_mib=256, processed_mib=100, remaining_mib=0, speed_mib_s=50, dirty_mib_s=3, round=2,
+        downtime_ms=90, throttle=0, post_copy_requests=0, setup_ms=0, is_post_copy=False,
+    )  # fmt: skip
+
+
+def test_a_guest_takes_along_what_its_moves_were_and_the_next_one_is_forecast_from_that(host, libvirt, target):
+    # As n2 had it, which is where the guest came from: this node has seen none of its moves.
+    libvirt.notes["web1"] = history.render((
+        Past(at=1.0, source="n2", target="n1", result=MOVED, seconds=7.0, memory_mib=256.0, speed_mib_s=50.0,
+             dirty_mib_s=0.0, written_mib_s=11.0, sent_mib=100.0, schedule="default"),
+    ))  # fmt: skip
+    libvirt.run_guest()
+    libvirt.dirty, libvirt.migration, target.counted = 12.0, 4.0, counted(4.0)
+    assert call(host, "migrate_to") == codes.SUCCESS
+    taken = history.parse(target.notes["web1"])
+    assert taken == history.read(host, "web1")
+    assert [(move.source, move.sent_mib) for move in taken] == [("n2", 100.0), ("n1", 100.0)]
+    last = taken[-1]
+    assert (last.written_mib_s, last.speed_mib_s, last.downtime_ms, last.forecast_s) == (12.0, 25.0, 90, 7.0)
+
+
+def test_a_definition_that_is_kept_has_no_note_in_it(host, libvirt, target):
+    libvirt.run_guest()
+    assert call(host, "migrate_to", save_config_on_stop="true") == codes.SUCCESS
+    assert (target.notes, len(history.read(host, "web1"))) == ({}, 1)
+
+
+@pytest.mark.parametrize("trouble", [HANGS, REFUSES, UNREACHABLE])
+def test_what_cannot_be_noted_keeps_no_guest_from_moving(host, libvirt, target, trouble):
+    libvirt.trouble |= {"note": trouble, "last_dirty_mib_s": trouble}
+    target.trouble["set_note"] = trouble
+    libvirt.run_guest()
+    assert call(host, "migrate_to") == codes.SUCCESS
     assert executes(target)
 
 
