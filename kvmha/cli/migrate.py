@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from kvmha.cli.moving import admission, after, decided, forecasting, local_disks, through_pacemaker
+from kvmha.cli.moving import admission, after, cut_short, decided, forecasting, local_disks, through_pacemaker
 from kvmha.cli.moving.copying import Carrying, CopyError
 from kvmha.cli.moving.sight import Sight
 from kvmha.cli.moving.through_pacemaker import MOVED, Move
@@ -63,6 +63,8 @@ def add(subparsers: Any) -> None:
 def handler(args: argparse.Namespace, host: Host) -> int:
     """Plan, refuse, move, prove."""
     sight = Sight(host)
+    if cut_short.mend(sight, args.guest, may_change=not args.dry_run, say=_printer(args.json)):
+        sight = Sight(host)
     sight.measures_path = args.measure_path
     guest = sight.guest(args.guest)
     if args.node and (sight.node(args.node),) == guest.nodes:
@@ -114,6 +116,8 @@ def _end(
     """Look at what became of it, say so, and return the exit code; how it does is told, and no failure."""
     found = after.check(sight, move) if move.state == MOVED else ()
     is_well = move.state == MOVED and all(each.is_well for each in found)
+    if carrying is not None and move.state == MOVED:
+        carrying.forget()
     found += after.compared(sight, move, before) if is_well else ()
     if as_json:
         result = {**plain(move.result()), "forecast": plain(made), "check": plain(found)}

@@ -1,15 +1,20 @@
 """The local disks of a guest, copied to another node while the cluster keeps it stopped, and compared there.
 
 Invariant: the guest is started nowhere but on its source until every copy is whole and compared. Then the source's own
-disks get other names, so that no node ever starts the guest from an old state of them. Whatever ends this earlier, a
-SIGKILL too, leaves the disks of the source as they are, and the guest runs there again.
+disks get other names, so that no node ever starts the guest from an old state of them. Whatever ends this earlier
+leaves the disks of the source as they are, and the guest runs there again; after a SIGKILL that is done by the agent,
+when the cluster starts it, or by the next command, from what is written down here as it goes (set_aside).
 """
 
 from __future__ import annotations
 
+import os
+
 from kvmha.cli.moving.watching import Interruptible
 from kvmha.host import CommandError
-from kvmha.tools import cib, stat
+from kvmha.policy.copying import Copying
+from kvmha.resources.virtual_domain import set_aside
+from kvmha.tools import cib, crm_resource, stat
 from kvmha.tools.cib import moves
 from kvmha.tools.libvirtd import LibvirtError, Stopped
 
@@ -18,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kvmha.cli.moving.sight import GuestSight, Sight
-    from kvmha.policy.copying import Copying, File
+    from kvmha.policy.copying import File
+    from kvmha.resources.virtual_domain.set_aside import SetAside
     from kvmha.tools.libvirtd import Copied
 
 HOLD_S = 300.0
@@ -31,6 +37,7 @@ SILENCE_S = 120.0
 """Seconds without a byte after which the path counts as cut."""
 
 COPY_LIMIT = 7 * 24 * 3600.0
+REFRESH_LIMIT = 60.0
 POLL = 1.0
 SLACK_S = 60.0
 
@@ -43,12 +50,19 @@ class Carrying:
     """The way of a guest's disks to another node."""
 
     def __init__(
-        self, sight: Sight, guest: GuestSight, target: str, found: Copying, *, say: Callable[[str], None]
+        self,
+        sight: Sight,
+        guest: GuestSight,
+        target: str,
+        found: Copying,
+        *,
+        say: Callable[[str], None],
+        source: str = "",
     ) -> None:
         self.sight = sight
         self.host = sight.host
         self.guest = guest
-        self.source = guest.source
+        self.source = source or guest.source
         self.target = target
         self.files = found.files
         self.say = say
@@ -56,6 +70,7 @@ class Carrying:
         self.set_aside: dict[str, str] = {}
         """The new names of the source's disks, by path."""
         self._made: list[str] = []
+        self._names: dict[str, str] = {}
         self._here = guest.lasting_libvirt(self.source)
         self._there = guest.lasting_libvirt(target, COPY_LIMIT)
         self._begun = self.host.now()
@@ -63,6 +78,15 @@ class Carrying:
         self._extended_at = self._moved_at = self._said_at = 0.0
         self._at = 0
         self._is_stopped = False
+        self._is_left_over = False
+
+    @classmethod
+    def left_over(cls, sight: Sight, guest: GuestSight, found: SetAside, *, say: Callable[[str], None]) -> Carrying:
+        """Return what was cut short, so that it can be undone."""
+        carrying = cls(sight, guest, found.target, Copying(files=(), reasons=()), say=say, source=found.source)
+        carrying._made, carrying._names = list(found.copies), dict(found.names)
+        carrying._is_left_over = True
+        return carrying
 
     @property
     def elapsed(self) -> float:
@@ -80,6 +104,7 @@ class Carrying:
         """
         try:
             with Interruptible():
+                self._write_down()
                 self._hold()
                 self._wait_stopped()
                 for file in self.files:
@@ -87,10 +112,10 @@ class Carrying:
                 self._check_stopped()
                 self._put_aside()
         except (CommandError, CopyError, OSError) as error:
-            raise CopyError(f"{error}{self._undo()}") from None
+            raise CopyError(f"{error}{self.undo()}") from None
         except BaseException:
             self._is_stopped = True
-            rest = self._undo()
+            rest = self.undo()
             if rest:
                 self.say(rest.lstrip("; "))
             raise
@@ -134,7 +159,7 @@ class Carrying:
                 fd,
                 file.path,
                 owner=file.owner,
-                on_made=lambda: self._made.append(file.path),
+                on_made=lambda: self._note_made(file.path),
                 on_bytes=self._on_bytes,
                 watch=lambda: self._watch(file, "sent"),
             )
@@ -179,19 +204,39 @@ class Carrying:
         from datetime import datetime, timezone
 
         moment = datetime.fromtimestamp(self.host.wall_clock(), timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-        for file in self.files:
-            if not file.is_read_only:
-                new = f"{file.path}.moved-to-{self.target}-{moment}"
-                self.host.rename(file.path, new)
-                self.set_aside[file.path] = new
+        going = [file.path for file in self.files if not file.is_read_only]
+        self._names = {path: f"{path}.moved-to-{self.target}-{moment}" for path in going}
+        self._write_down()
+        for path, new in self._names.items():
+            self.host.rename(path, new)
+            self.set_aside[path] = new
+
+    def _note_made(self, path: str) -> None:
+        self._made.append(path)
+        self._write_down()
+
+    def _write_down(self) -> None:
+        set_aside.write(self.host, self.guest.name, self._state())
+
+    def _state(self) -> SetAside:
+        return set_aside.SetAside(
+            source=self.source,
+            target=self.target,
+            pid=os.getpid(),
+            names=self._names,
+            copies=tuple(self._made),
+        )
+
+    def forget(self) -> None:
+        """Note that the guest has arrived, or is back: nothing is left to put right."""
+        set_aside.forget(self.host, self.guest.name)
 
     # --------------------------------------------------------------------- undo
 
-    def _undo(self) -> str:
+    def undo(self) -> str:
         """Put all back and wait for the guest; return what is left to say."""
         left = []
-        for path, new in self.set_aside.items():
-            self.host.rename(new, path)
+        set_aside.put_back(self.host, self._state())
         self.set_aside = {}
         for path in self._made:
             try:
@@ -199,7 +244,11 @@ class Carrying:
             except CommandError as error:
                 left.append(f"{path} is left on {self.target} and has to be removed there ({error})")
         try:
+            if self._is_left_over:
+                # The cluster may have tried to start it meanwhile, and failed.
+                crm_resource.refresh(self.host, self.guest.name, node=self.source, timeout=REFRESH_LIMIT)
             cib.change(self.host, lambda root: moves.withdraw(root, self.guest.name))
+            self.forget()
             left.append(self._wait_back())
         except CommandError as error:
             left.append(f"the cluster was not told to start it again ({error}), and does so within {HOLD_S:.0f} s")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from kvmha.ocf import codes
 from kvmha.ocf.agent import OcfError
-from kvmha.resources.virtual_domain import before_start, overlay, provisions, saving, utilization, validation
+from kvmha.resources.virtual_domain import before_start, overlay, provisions, saving, set_aside, utilization, validation
 from kvmha.resources.virtual_domain.definition import of_domain
 from kvmha.resources.virtual_domain.patience import RETRY_INTERVAL, Patience
 from kvmha.tools import qemu_process
@@ -69,6 +69,7 @@ class GuestStart:
         if agent.param("start_resources"):
             # A pool that is not active yet would make its disks look missing.
             provisions.start(agent, self.libvirt, provisions.needed_resources(definition))
+        set_aside.before_start(agent)
         before_start.check(agent, definition)
         if not guest.uuid:
             agent.report.log(

@@ -60,6 +60,19 @@ def live(host: Host, *, timeout: float = 30.0) -> str:
     return host.run(*query_argv(), timeout=timeout).out
 
 
+def held(host: Host, resource: str, *, timeout: float) -> str:
+    """Return the node on which a resource is held for a move with its disks; nothing where it is not.
+
+    Raises CommandError.
+    """
+    from kvmha.tools.cib import moves
+
+    try:
+        return moves.held(tree(live(host, timeout=timeout)), resource)
+    except UserError:
+        return ""
+
+
 def tree(text: str | bytes, source: str = "the CIB") -> Element:
     """Return the root of a document. Raises UserError for what is no CIB; entities are not expanded."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True)

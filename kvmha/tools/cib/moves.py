@@ -64,6 +64,20 @@ def hold(root: Element, resource: str, source: str, *, until: int) -> None:
     nowhere.append(_end(root, name, until))
 
 
+def held(root: Element, resource: str) -> str:
+    """Return the node on which a resource is held for a move with its disks; nothing where it is not."""
+    for location in [each for each in root.iter("rsc_location") if each.get("id") == f"{PREFIX}{resource}"]:
+        rules = list(location.iterchildren("rule"))
+        if len(rules) == HOLDING:
+            for expression in rules[0].iterchildren("expression"):
+                return str(expression.get("value", ""))
+    return ""
+
+
+HOLDING = 2
+"""The rules of a constraint that holds; one that asks for a move has one."""
+
+
 def _location(root: Element, resource: str) -> Element:
     location = root.makeelement("rsc_location", {"id": f"{PREFIX}{resource}", "rsc": resource})
     section(root, "constraints").append(location)

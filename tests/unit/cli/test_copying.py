@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from kvmha.cli.main import main
-from kvmha.cli.moving import copying, local_disks
+from kvmha.cli.moving import copying, cut_short, local_disks
 from kvmha.cli.moving.copying import Carrying, CopyError
 from kvmha.errors import UserError
 from kvmha.host import CommandFailed, CommandTimeout, Completed
@@ -244,3 +245,105 @@ def test_what_forbids_the_copy_is_one_sentence(cluster, capsys, monkeypatch):
     code, said = dry_run(cluster, capsys, monkeypatch)
     assert (code, said.out, len(said.err.splitlines())) == (2, "", 1)
     assert f"n2 has a file {PATH} already" in said.err
+
+
+# ------------------------------------------------------------------------------------------- SIGKILL
+
+
+class Killed(BaseException):
+    """The command is no more: nothing of it runs any longer, not even what it would do on its way out."""
+
+
+def killed(cluster, monkeypatch, name):
+    """Lead a move until something is called, and end there as by SIGKILL."""
+
+    def die(*_words, **_options):
+        raise Killed
+
+    carrying = cluster.carrying()
+    with monkeypatch.context() as patch:
+        patch.setattr(carrying, name, die)
+        patch.setattr(Carrying, "undo", lambda _carrying: "")
+        with pytest.raises(Killed):
+            carrying.run()
+    cluster.sight.refresh()
+    return carrying
+
+
+def set_aside_and_killed(cluster, monkeypatch):
+    """End just after the disks of the source got other names."""
+    carrying = cluster.carrying()
+    carrying.run()
+    cluster.sight.refresh()
+    return carrying
+
+
+def mend(cluster, **options):
+    return cut_short.mend(cluster.sight, "web1", **{"may_change": True, "say": cluster.said.append, **options})
+
+
+@pytest.fixture
+def idle(cluster):
+    cluster.host.commands[("crm_resource", "--refresh", "--resource", "web1", "--node", "n1")] = ""
+    return cluster
+
+
+def test_after_a_sigkill_the_next_command_puts_the_disks_back_and_the_guest_runs(idle, monkeypatch):
+    set_aside_and_killed(idle, monkeypatch)
+    assert (PATH in idle.host.files, idle.guest.is_active) == (False, False)
+    assert mend(idle) is True
+    undone(idle)
+    assert idle.host.files[PATH] == b"what is on the disk"
+    assert idle.said[-1] == "web1 was started on n1 again"
+    assert mend(idle) is False, "nothing is left"
+
+
+@pytest.mark.parametrize("moment", ["_check_stopped", "_wait_stopped"])
+def test_after_a_sigkill_while_it_copies_nothing_is_left_on_the_target(idle, monkeypatch, moment):
+    killed(idle, monkeypatch, moment)
+    assert idle.held() == ("web1",)
+    assert mend(idle) is True
+    undone(idle)
+
+
+def test_what_was_cut_short_is_only_told_where_nothing_may_be_changed(idle, monkeypatch):
+    set_aside_and_killed(idle, monkeypatch)
+    with pytest.raises(UserError, match="was cut short; without --dry-run it is undone first"):
+        mend(idle, may_change=False)
+    assert PATH not in idle.host.files
+
+
+def test_a_guest_that_arrived_before_the_sigkill_keeps_its_new_disks(idle, monkeypatch):
+    carrying = set_aside_and_killed(idle, monkeypatch)
+    cib.change(idle.host, lambda root: moves.withdraw(root, "web1"))
+    idle.show("n2")
+    idle.sight.refresh()
+    assert mend(idle) is False
+    assert idle.there.host.files[PATH] == b"what is on the disk"
+    assert carrying.set_aside[PATH] in idle.host.files
+
+
+def test_a_guest_that_may_have_run_on_the_target_gets_no_old_disks(idle, monkeypatch):
+    """Somebody withdrew what held it: nobody knows where it ran since."""
+    set_aside_and_killed(idle, monkeypatch)
+    idle.obeys = False
+    cib.change(idle.host, lambda root: moves.withdraw(root, "web1"))
+    idle.sight.refresh()
+    with pytest.raises(UserError, match="which has its disks since a move that was cut short, and runs nowhere"):
+        mend(idle)
+    assert PATH not in idle.host.files
+
+
+def test_a_move_that_is_under_way_is_left_alone(idle, monkeypatch):
+    set_aside_and_killed(idle, monkeypatch)
+    idle.host.processes[os.getpid()] = ("/usr/bin/python3", "/usr/bin/kvmha", "migrate", "web1")
+    with pytest.raises(UserError, match=f"under way here, process {os.getpid()}"):
+        mend(idle)
+
+
+def test_another_node_says_where_it_can_be_put_right(idle, monkeypatch):
+    set_aside_and_killed(idle, monkeypatch)
+    idle.host.files.pop("/var/lib/kvmha/set-aside/web1.json")
+    monkeypatch.setattr(idle.sight, "here", "n3")
+    with pytest.raises(UserError, match="kvmha migrate web1 on n1 puts right what is left"):
+        mend(idle)

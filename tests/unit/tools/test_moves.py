@@ -92,6 +92,7 @@ def test_a_guest_that_was_held_has_its_settings_back_whoever_ends_that(meta):
     assert moves.wished(tree) == ("web1",)
     moves.wish(tree, "web1", "n2", until=NOON, settings=moves.Settings(allow_migrate="false"))
     assert len(tree.findall(".//rsc_location/rule")) == 1
+    assert moves.held(tree, "web1") == "", "it is asked to go, not held"
     moves.withdraw(tree, "web1")
     assert text(tree) == before
 
@@ -99,6 +100,7 @@ def test_a_guest_that_was_held_has_its_settings_back_whoever_ends_that(meta):
 def test_a_guest_that_is_held_runs_nowhere_for_a_time_and_on_no_other_node_until_that_is_withdrawn():
     tree = root()
     moves.hold(tree, "web1", "n1", until=NOON)
+    assert (moves.held(tree, "web1"), moves.held(tree, "web2")) == ("n1", "")
     first, second = tree.findall(".//rsc_location/rule")
     assert [rule.get("score") for rule in (first, second)] == ["-INFINITY", "-INFINITY"]
     assert [(each.tag, each.get("operation"), each.get("value")) for each in first] == [("expression", "ne", "n1")]

@@ -6,7 +6,9 @@ import pytest
 
 from kvmha.host import CommandMissing
 from kvmha.ocf import codes
-from kvmha.tools import qemu_process
+from kvmha.resources.virtual_domain import set_aside
+from kvmha.tools import cib, qemu_process
+from kvmha.tools.cib import moves
 from tests.fakes import HANGS, LOST, REFUSES, UNREACHABLE, FakeHost, FakeLibvirt
 from tests.unit.resources.virtual_domain.calls import CONFIG, REMEMBERED, Killed, call, definition, reason
 
@@ -436,3 +438,48 @@ def test_what_speaks_against_a_start_is_asked_before_anything_is_done(host, libv
     libvirt.run_guest()
     assert call(host, "start") == codes.SUCCESS
     assert qemu_process.find_any(host) == [734]
+
+
+# ------------------------------------------------- a move with its disks, cut short
+
+DISK = "/disks/web1.img"
+ASIDE = f"{DISK}.moved-to-n2-20270115T080000Z"
+CIB = """\
+<cib validate-with="pacemaker-3.9" epoch="5" num_updates="0" admin_epoch="0"><configuration><crm_config/><nodes/>
+<resources><primitive id="web1" class="ocf" provider="kvmha" type="VirtualDomain"/></resources><constraints/>
+</configuration><status/></cib>"""
+
+
+@pytest.fixture
+def aside(host):
+    """The guest's disk is set aside, and the cluster holds the guest here."""
+    host.files[ASIDE] = b"what is on the disk"
+    state = set_aside.SetAside(source="n1", target="n2", pid=99, names={DISK: ASIDE}, copies=(DISK,))
+    set_aside.write(host, "web1", state)
+    root = cib.tree(CIB)
+    moves.hold(root, "web1", "n1", until=1_800_000_000)
+    host.commands[cib.query_argv()] = cib.text_of(root)
+
+
+def test_a_guest_that_is_held_here_since_its_move_was_killed_has_its_disks_back(host, libvirt, aside):
+    assert call(host, "start", timeout=90.0) == codes.SUCCESS
+    assert (host.files[DISK], ASIDE in host.files) == (b"what is on the disk", False)
+    # What is on the target is still to be removed there.
+    assert set_aside.read(host, "web1").copies == (DISK,)
+
+
+@pytest.mark.parametrize("answer", [CIB, (1, "", "no")], ids=["not-held", "unknown"])
+def test_a_guest_that_may_have_run_elsewhere_since_does_not_start_from_what_it_was(host, libvirt, aside, answer, capfd):
+    host.commands[cib.query_argv()] = answer
+    assert call(host, "start", timeout=90.0) == codes.ERR_GENERIC
+    assert reason(capfd) == (
+        f"{DISK} is set aside as {ASIDE.rpartition('/')[2]}: n2 has the disks since a move that was cut short; "
+        "kvmha migrate web1 here says more"
+    )
+    assert DISK not in host.files
+
+
+def test_a_disk_that_is_there_is_never_written_over_by_an_older_one(host, libvirt, aside):
+    host.files[DISK] = b"newer"
+    assert call(host, "start", timeout=90.0) == codes.SUCCESS
+    assert (host.files[DISK], ASIDE in host.files) == (b"newer", True)
