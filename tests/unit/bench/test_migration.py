@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from xml.etree import ElementTree
 
-from tests.bench import migration_plot
+import pytest
+
+from kvmha.lab.plan import LabError
+from tests.bench import migration, migration_plot
 from tests.bench.migration_runs import COMPLETED, RESTARTED, STAYED, Run
-from tests.bench.migration_tables import aims, curves, rows
+from tests.bench.migration_tables import aims, curves, rows, said
 
 
 def run(way, rate, outcome=COMPLETED, **values):
@@ -68,3 +72,45 @@ def test_the_picture_is_well_formed_and_holds_every_point():
     assert [line.get("points") for line in lines] == ["60.0,40.0 380.0,175.0 700.0,310.0", "60.0,242.5"]
     assert "converges: <ours>" in [each.text for each in picture]
     assert ElementTree.fromstring(migration_plot.svg({})).tag.endswith("svg")
+
+
+class Deaf:
+    """A mover whose guest does not obey at some of its moves."""
+
+    def __init__(self, *deaf):
+        self.turns, self.deaf = 0, deaf
+
+    def prepare(self):
+        pass
+
+    def move(self, way, rate):
+        self.turns += 1
+        if self.turns in self.deaf:
+            raise LabError(f"{way.guest} does not obey")
+        return run(way.key, rate)
+
+
+def measured(mover, runs):
+    told = []
+    given = Namespace(runs=3, only=["ours"], rates=["idle", "half"])
+    migration._measure(given, mover, runs, told.append)
+    return told
+
+
+def test_a_move_that_could_not_be_made_is_told_and_the_next_one_is_tried():
+    runs = []
+    told = measured(Deaf(2, 3, 5), runs)
+    assert (len(runs), sum("not seen, as web3 does not obey" in each for each in told)) == (3, 3)
+
+
+def test_a_lab_in_which_nothing_moves_any_more_ends_the_bench_with_what_was_seen():
+    runs = []
+    with pytest.raises(LabError):
+        measured(Deaf(2, 3, 4), runs)
+    assert len(runs) == 1
+
+
+def test_a_move_is_told_with_its_forecast():
+    assert said(run("ours", "idle", forecast_s=9.0, took_s=10.0)) == (
+        "completed, 8.0 s, a client waited 0.30 s; forecast 9.0 s, took 10.0 s"
+    )
