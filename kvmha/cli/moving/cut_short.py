@@ -25,10 +25,11 @@ def mend(sight: Sight, name: str, *, may_change: bool, say: Callable[[str], None
     root = cib.tree(cib.live(sight.host))
     holder = moves.held(root, name)
     runs_on = sight.guest(name).nodes
+    if holder and not runs_on and holder != sight.here:
+        # What is written down here is of an earlier move, after which the guest has run elsewhere.
+        raise UserError(f"{name} is kept stopped for a move with its disks from {holder}, under way or cut short: "
+                        f"kvmha migrate {name} on {holder} puts right what is left of one")  # fmt: skip
     if found is None:
-        if holder and not runs_on and holder != sight.here:
-            raise UserError(f"{name} is kept stopped for a move with its disks from {holder}, under way or cut short: "
-                            f"kvmha migrate {name} on {holder} puts right what is left of one")  # fmt: skip
         return False
     if _is_alive(sight, found):
         raise UserError(f"a move of {name} with its disks is under way here, process {found.pid}")

@@ -84,7 +84,7 @@ def before_start(agent: VirtualDomain) -> None:
     lost = missing(host, found) if found is not None else ()
     if found is None or not lost:
         return
-    if not _is_held(agent, resource):
+    if _holder(agent, resource) != found.source:
         reason = (
             f"{lost[0]} is set aside as {found.names[lost[0]].rpartition('/')[2]}: {found.target} has the disks since "
             f"a move that was cut short; kvmha migrate {resource} here says more"
@@ -97,15 +97,16 @@ def before_start(agent: VirtualDomain) -> None:
     agent.report.log(f"gave {', '.join(lost)} back, set aside by a move that was cut short", warning=True)
 
 
-def _is_held(agent: VirtualDomain, resource: str) -> bool:
+def _holder(agent: VirtualDomain, resource: str) -> str:
+    """Return the node on which the cluster holds the guest; nothing where none does, or nobody knows."""
     from kvmha.host import CommandError
     from kvmha.tools import cib
 
     try:
-        return bool(cib.held(agent.host, resource, timeout=min(CIB_LIMIT, agent.left() * 0.3)))
+        return cib.held(agent.host, resource, timeout=min(CIB_LIMIT, agent.left() * 0.3))
     except CommandError:
-        # Nobody knows, so the target may have started it.
-        return False
+        # The target may have started it.
+        return ""
 
 
 def _path(resource: str) -> str:

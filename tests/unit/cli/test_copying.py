@@ -334,6 +334,18 @@ def test_a_guest_that_may_have_run_on_the_target_gets_no_old_disks(idle, monkeyp
     assert PATH not in idle.host.files
 
 
+def test_a_guest_that_another_node_holds_for_a_later_move_is_left_to_that_node(idle, monkeypatch):
+    """The record here is of an earlier move: to undo that would end the hold, and offer the cluster old disks."""
+    set_aside_and_killed(idle, monkeypatch)
+    idle.obeys = False
+    cib.change(idle.host, lambda root: moves.hold(root, "web1", "n2", until=2_000_000_000))
+    idle.sight.refresh()
+    with pytest.raises(UserError, match="kvmha migrate web1 on n2 puts right"):
+        mend(idle)
+    assert PATH not in idle.host.files
+    assert idle.held() == ("web1",)
+
+
 def test_a_move_that_is_under_way_is_left_alone(idle, monkeypatch):
     set_aside_and_killed(idle, monkeypatch)
     idle.host.processes[os.getpid()] = ("/usr/bin/python3", "/usr/bin/kvmha", "migrate", "web1")

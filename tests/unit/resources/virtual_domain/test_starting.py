@@ -456,9 +456,7 @@ def aside(host):
     host.files[ASIDE] = b"what is on the disk"
     state = set_aside.SetAside(source="n1", target="n2", pid=99, names={DISK: ASIDE}, copies=(DISK,))
     set_aside.write(host, "web1", state)
-    root = cib.tree(CIB)
-    moves.hold(root, "web1", "n1", until=1_800_000_000)
-    host.commands[cib.query_argv()] = cib.text_of(root)
+    host.commands[cib.query_argv()] = held_on("n1")
 
 
 def test_a_guest_that_is_held_here_since_its_move_was_killed_has_its_disks_back(host, libvirt, aside):
@@ -468,7 +466,13 @@ def test_a_guest_that_is_held_here_since_its_move_was_killed_has_its_disks_back(
     assert set_aside.read(host, "web1").copies == (DISK,)
 
 
-@pytest.mark.parametrize("answer", [CIB, (1, "", "no")], ids=["not-held", "unknown"])
+def held_on(node):
+    root = cib.tree(CIB)
+    moves.hold(root, "web1", node, until=1_800_000_000)
+    return cib.text_of(root)
+
+
+@pytest.mark.parametrize("answer", [CIB, held_on("n2"), (1, "", "no")], ids=["not-held", "held-elsewhere", "unknown"])
 def test_a_guest_that_may_have_run_elsewhere_since_does_not_start_from_what_it_was(host, libvirt, aside, answer, capfd):
     host.commands[cib.query_argv()] = answer
     assert call(host, "start", timeout=90.0) == codes.ERR_GENERIC
