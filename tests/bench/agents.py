@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=20, help="rounds of the quick actions (default: 20)")
     parser.add_argument("--only", nargs="+", metavar="PART", help=f"{PARTS}, or numbers of cases such as 1 2 15")
     parser.add_argument("--name", default="bench", help="name of the lab (default: bench); one that is up is used")
-    parser.add_argument("--keep", action="store_true", help="leave the lab up")
+    parser.add_argument("--keep", action="store_true", help="leave the lab up, that of DRBD too")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
 
@@ -104,7 +104,7 @@ def _run(args: argparse.Namespace, host: Host) -> int:
         found = replicas.measure(
             host, args.runs, say, suite=args.suite, name=f"{args.name}-drbd",
             has_cost=not only or REPLICA in only, has_cuts=not only or PROMOTION in only,
-            numbers=only & set(replica_cases.NUMBERS),
+            numbers=only & set(replica_cases.NUMBERS), keep=args.keep,
         )  # fmt: skip
     is_all = bool(only) and only <= on_replicas
     result = Result(suite=args.suite) if is_all else _in_cluster(args, host, say)

@@ -31,11 +31,12 @@ class Replicas(Record):
 
 
 def measure(
-    host: Host, runs: int, say: Say, *, suite: str, name: str, has_cost: bool, has_cuts: bool, numbers: set[str]
-) -> Replicas:
+    host: Host, runs: int, say: Say, *, suite: str, name: str, has_cost: bool, has_cuts: bool, numbers: set[str],
+    keep: bool = False,
+) -> Replicas:  # fmt: skip
     """Measure what is wanted: cost with all cases, or the cases of these numbers, and promotions after power cuts.
 
-    The lab is removed again. Raises LabError.
+    The lab is removed again, unless it is to be kept. Raises LabError.
     """
     lab = Lab(host, make_plan(name, nodes=2, suite=suite, kernel="uml"))
     say("replica: two nodes with kernels of their own")
@@ -54,7 +55,8 @@ def measure(
         lab.collect_logs("build/bench")
         raise
     finally:
-        lab.down()
+        if not keep:
+            lab.down()
 
 
 def _promotions(host: Host, lab: Lab, runs: int, say: Say) -> tuple[Promotion, ...]:
