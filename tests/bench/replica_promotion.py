@@ -114,18 +114,31 @@ class Promotion(Record):
         return median(seen) if seen else None
 
 
-def measure(host: Host, lab: Lab, runs: int, say: Callable[[str], None]) -> tuple[Promotion, ...]:
-    """Measure in a lab that is up with its cluster. Raises LabError, CommandError."""
+def measure(
+    host: Host, lab: Lab, runs: int, say: Callable[[str], None], *, put_back: bool = False
+) -> tuple[Promotion, ...]:
+    """Measure in a lab that is up with its cluster, which gets its own resources again if it is to be kept.
+
+    A setup that cannot be measured to its end keeps nothing from what was seen before. Raises LabError, CommandError.
+    """
     theatre = Theatre(host, lab)
     found: dict[str, list[Cut]] = {way.key: [] for way in WAYS}
-    for way in WAYS:
-        say(f"promotion: {way.name}")
-        theatre.put_on(way)
-        for _ in range(min(runs, MOST_CUTS)):
-            cut = theatre.cut(way)
-            found[way.key].append(cut)
-            say(f"    promoted {_text(cut.from_fenced)} after the fencing, {_text(cut.from_cut)} after the cut")
-    return tuple(Promotion(way=way, cuts=tuple(found[way.key])) for way in WAYS)
+    try:
+        for way in WAYS:
+            say(f"promotion: {way.name}")
+            theatre.put_on(way)
+            for _ in range(min(runs, MOST_CUTS)):
+                cut = theatre.cut(way)
+                found[way.key].append(cut)
+                say(f"    promoted {_text(cut.from_fenced)} after the fencing, {_text(cut.from_cut)} after the cut")
+    except (LabError, CommandError) as error:
+        if not any(found.values()):
+            raise
+        lab.collect_logs("build/bench")
+        say(f"promotion: broken off: {error}")
+    if put_back:
+        theatre.put_back()
+    return tuple(Promotion(way=way, cuts=tuple(found[way.key])) for way in WAYS if found[way.key])
 
 
 def _text(seconds: float | None) -> str:
@@ -198,6 +211,14 @@ class Theatre:
             wanted = without_guest(self._resources)
         self._load(wanted)
         self._wait_well()
+
+    def put_back(self) -> None:
+        """Give the cluster the resources that it had. Raises LabError."""
+        for node in self._nodes:
+            self._lab.power(node, "on")
+            self._lab.wait_booted(node)
+            self._lab.copy_in(node, COMMON, self._common)
+        self._load(self._resources)
 
     def _section(self, name: str) -> ElementTree.Element:
         return ElementTree.fromstring(

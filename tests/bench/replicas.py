@@ -50,7 +50,7 @@ def measure(
             cases = tuple(replica_cases.try_all(lab, REPLICA_SIDES, wanted, replica_speed.call, say))
             replica_speed.clear(lab)
             found = Replicas(speed=speed, cases=cases)
-        return found.replace(promotions=_promotions(host, lab, runs, say)) if has_cuts else found
+        return found.replace(promotions=_promotions(host, lab, runs, say, keep)) if has_cuts else found
     except BaseException:
         lab.collect_logs("build/bench")
         raise
@@ -59,12 +59,12 @@ def measure(
             lab.down()
 
 
-def _promotions(host: Host, lab: Lab, runs: int, say: Say) -> tuple[Promotion, ...]:
+def _promotions(host: Host, lab: Lab, runs: int, say: Say, keep: bool) -> tuple[Promotion, ...]:
     """Measure them in the cluster that two nodes are or become; what cannot be measured keeps nothing else from it."""
     say("promotion: a cluster of the two nodes")
     try:
         lab.up(_quiet)
-        return replica_promotion.measure(host, lab, runs, say)
+        return replica_promotion.measure(host, lab, runs, say, put_back=keep)
     except (LabError, CommandError) as error:
         lab.collect_logs("build/bench")
         say(f"promotion: could not be measured: {error}")

@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from kvmha.lab.plan import LabError
 from tests.bench import replica_cases, replica_promotion
-from tests.bench.replica_promotion import OURS, Cut, Promotion
+from tests.bench.replica_promotion import OURS, SHELL, Cut, Promotion
 
 RESOURCES = ElementTree.fromstring("""<resources>
 <primitive id="fence-n1" class="stonith" type="fence_ipmilan"/>
@@ -39,6 +40,42 @@ def test_a_cut_after_which_nothing_was_seen_does_not_count():
     cuts = (Cut(way="ours", from_fenced=2.0, from_cut=9.0), Cut(way="ours", from_fenced=None, from_cut=None))
     assert Promotion(way=OURS, cuts=cuts).median("from_fenced") == 2.0
     assert Promotion(way=OURS, cuts=cuts[1:]).median("from_cut") is None
+
+
+class Stage:
+    """A cluster that does not take up the second setup, in the place of the theatre and of its lab."""
+
+    def __init__(self, *_given, well=(SHELL,)):
+        self.well = well
+        self.is_put_back = False
+
+    def put_on(self, way):
+        if way not in self.well:
+            raise LabError(f"{way.key}: the pair is well: not within 300 s")
+
+    def cut(self, way):
+        return Cut(way=way.key, from_fenced=2.0, from_cut=9.0)
+
+    def put_back(self):
+        self.is_put_back = True
+
+    def collect_logs(self, _folder):
+        pass
+
+
+def test_a_setup_that_cannot_be_measured_keeps_nothing_from_those_before_it(monkeypatch):
+    stage, said = Stage(), []
+    monkeypatch.setattr(replica_promotion, "Theatre", lambda *_given: stage)
+    (only,) = replica_promotion.measure(None, stage, 2, said.append, put_back=True)
+    assert (only.way, len(only.cuts), stage.is_put_back) == (SHELL, 2, True)
+    assert said[-1] == "promotion: broken off: ours: the pair is well: not within 300 s"
+
+
+def test_where_nothing_could_be_measured_the_reason_is_told(monkeypatch):
+    stage = Stage(well=())
+    monkeypatch.setattr(replica_promotion, "Theatre", lambda *_given: stage)
+    with pytest.raises(LabError, match="not within 300 s"):
+        replica_promotion.measure(None, stage, 2, print)
 
 
 @pytest.fixture
