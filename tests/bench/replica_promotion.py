@@ -8,6 +8,7 @@ to boot is not the question. Processes cost about ten times what they do elsewhe
 
 from __future__ import annotations
 
+import copy
 from xml.etree import ElementTree
 
 from kvmha.host import CommandError
@@ -136,8 +137,9 @@ def measure(
             raise
         lab.collect_logs("build/bench")
         say(f"promotion: broken off: {error}")
-    if put_back:
-        theatre.put_back()
+    finally:
+        if put_back:
+            theatre.put_back()
     return tuple(Promotion(way=way, cuts=tuple(found[way.key])) for way in WAYS if found[way.key])
 
 
@@ -155,6 +157,24 @@ def only_fencing(resources: ElementTree.Element) -> ElementTree.Element:
     kept = ElementTree.Element("resources")
     kept.extend([element for element in resources if is_fencing(element)])
     return kept
+
+
+def stopped(resources: ElementTree.Element) -> ElementTree.Element:
+    """Return the section with all but the fence devices to be stopped."""
+    found = copy.deepcopy(resources)
+    for element in found:
+        if is_fencing(element):
+            continue
+        name = element.get("id", "")
+        meta = element.find("meta_attributes")
+        if meta is None:
+            meta = ElementTree.Element("meta_attributes", id=f"{name}-bench-meta")
+            element.insert(0, meta)
+        role = meta.find("nvpair[@name='target-role']")
+        if role is None:
+            role = ElementTree.SubElement(meta, "nvpair", id=f"{name}-bench-role", name="target-role")
+        role.set("value", "Stopped")
+    return found
 
 
 def without_guest(resources: ElementTree.Element) -> ElementTree.Element:
@@ -195,8 +215,7 @@ class Theatre:
 
     def put_on(self, way: Way) -> None:
         """Have the cluster take a setup up, with DRBD down in between. Raises LabError."""
-        self._load(only_fencing(self._resources))
-        self._wait("DRBD is down", lambda: not any(self._state(node) for node in self._nodes))
+        self._take_down()
         text = self._common
         for ours, theirs in SHELL_HANDLERS.items() if way is SHELL else ():
             text = text.replace(ours, theirs)
@@ -216,9 +235,20 @@ class Theatre:
         """Give the cluster the resources that it had. Raises LabError."""
         for node in self._nodes:
             self._lab.power(node, "on")
+        for node in self._nodes:
             self._lab.wait_booted(node)
+        self._take_down()
+        for node in self._nodes:
             self._lab.copy_in(node, COMMON, self._common)
         self._load(self._resources)
+
+    def _take_down(self) -> None:
+        """Have the cluster stop all but the fence devices, in the order and with the times that it has for that.
+
+        Of what is no longer in its configuration it knows neither, and a stop that fails for it has the node fenced.
+        """
+        self._replace("resources", stopped(self._section("resources")))
+        self._wait("DRBD is down", lambda: not any(self._state(node) for node in self._nodes))
 
     def _section(self, name: str) -> ElementTree.Element:
         return ElementTree.fromstring(
@@ -319,7 +349,10 @@ class Theatre:
 
     def _wait(self, what: str, condition: Callable[[], bool]) -> None:
         until = self._host.now() + LIMIT
+        begun = self._host.now()
         while not condition():
             if self._host.now() > until:
                 raise LabError(f"{what}: not within {LIMIT:.0f} s; {[self._state(node) for node in self._nodes]}")
-            self._host.sleep(0.5)
+            # What is asked costs the one processor of such a node a second: most is left to what is waited for.
+            self._host.sleep(max(0.5, 2 * (self._host.now() - begun)))
+            begun = self._host.now()

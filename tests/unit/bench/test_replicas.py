@@ -36,6 +36,18 @@ def test_the_guest_goes_and_with_it_the_constraints_that_name_it():
     assert ids(replica_promotion.constraints_of(CONSTRAINTS, replica_promotion.only_fencing(RESOURCES))) == ["a"]
 
 
+def test_before_another_setup_all_but_the_fence_devices_is_stopped_by_the_cluster_itself():
+    found = replica_promotion.stopped(RESOURCES)
+    roles = {
+        element.get("id"): [pair.get("value") for pair in element.findall("meta_attributes/nvpair")]
+        for element in found
+    }
+    assert roles == {"fence-n1": [], "drbd-web1-clone": ["Stopped"], "primary-web1": ["Stopped"], "web1": ["Stopped"]}
+    assert RESOURCES.find("clone/meta_attributes") is None, "the lab's own resources are left as they were"
+    again = replica_promotion.stopped(found)
+    assert len(again.findall("clone/meta_attributes/nvpair")) == 1
+
+
 def test_a_cut_after_which_nothing_was_seen_does_not_count():
     cuts = (Cut(way="ours", from_fenced=2.0, from_cut=9.0), Cut(way="ours", from_fenced=None, from_cut=None))
     assert Promotion(way=OURS, cuts=cuts).median("from_fenced") == 2.0
