@@ -237,6 +237,7 @@ class Theatre:
             self._lab.power(node, "on")
         for node in self._nodes:
             self._lab.wait_booted(node)
+        self._wait("the cluster answers", lambda: self._says("cibadmin", "--query", "--scope", "resources"))
         self._take_down()
         for node in self._nodes:
             self._lab.copy_in(node, COMMON, self._common)
@@ -336,11 +337,18 @@ class Theatre:
         alike = all("cs:Connected" in state and "ds:UpToDate/UpToDate" in state for state in states)
         if not alike or sum("ro:Primary/" in state for state in states) != 1:
             return False
-        left = self._lab.run(self._nodes[0], "cibadmin", "--query", "--scope", "constraints", timeout=60, ok=None).out
-        status = self._lab.run(self._nodes[0], "crm_mon", "--one-shot", timeout=60, ok=None).out
+        left = self._says("cibadmin", "--query", "--scope", "constraints")
+        status = self._says("crm_mon", "--one-shot")
         is_calm = "drbd-fence" not in left and f"Online: [ {' '.join(self._nodes)} ]" in status
         devices = [line for line in status.splitlines() if "stonith:" in line]
         return is_calm and bool(devices) and all("Started" in line for line in devices)
+
+    def _says(self, *argv: str) -> str:
+        """Return what a command says in the first node, nothing where that has no power or no cluster."""
+        try:
+            return self._lab.run(self._nodes[0], *argv, timeout=60, ok=None).out
+        except (LabError, CommandError):
+            return ""
 
     def _wait_well(self) -> None:
         for node in self._nodes:
