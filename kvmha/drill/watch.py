@@ -1,6 +1,7 @@
 """What goes on while a drill runs: the nodes' looks at themselves, the cluster's word, and what must never be.
 
-Invariants that hold at every moment: no guest executes on two nodes, no address is on two nodes. What must hold at the
+Invariants that hold at every moment: no guest executes on two nodes, no MAC address and no floating IP is in two
+places, and no replicated disk may be written on two nodes but while a guest moves between them. What must hold at the
 end is judged by ``after``.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from kvmha.drill.records import Breach
 from kvmha.host import CommandError
-from kvmha.policy.overlap import Overlaps
+from kvmha.policy.overlap import Overlaps, Twice
 from kvmha.record import Record
 from kvmha.tools import cib, crm_mon
 from kvmha.tools.cib import state
@@ -26,6 +27,7 @@ LOOK_EVERY = 1.0
 LOOK_LIMIT = 15.0
 
 TWICE, LEFT_FAILED, LEFT_UNMANAGED, AWAY, DISTURBED = "twice", "failed", "unmanaged", "away", "disturbed"
+ACKNOWLEDGED = "acknowledged"
 
 
 class Known(Record):
@@ -50,12 +52,20 @@ class Places:
         self._streams = streams
         self._known = known
         self._overlaps = Overlaps()
+        self._asked = Overlaps()
         self._cards = Overlaps()
         self._card_holders: dict[str, set[str]] = {}
         self._last_seen: dict[str, float] = {}
         self._pids: dict[tuple[str, str], int] = {}
+        self._primaries: dict[str, frozenset[str]] = {}
         self.processes: dict[tuple[str, str], float] = {}
         """When a guest was first seen to execute in a new process on a node, by name and node."""
+        self.running: dict[tuple[str, str], float] = {}
+        """When libvirt first said of that process that the guest runs."""
+        self.agents: dict[tuple[str, str], float] = {}
+        """When the guest agent in that process was first there."""
+        self.promoted: dict[tuple[str, str], float] = {}
+        """When a replicated disk was first seen to be writable on a node, by DRBD's name of it and node."""
         self.looks = 0
         self.longest_pause = 0.0
 
@@ -66,9 +76,11 @@ class Places:
     def forget(self, node: str) -> None:
         """Take note that a node is dead, so that what it had counts no more."""
         self._overlaps.gone(node)
+        self._asked.gone(node)
         for holder in self._card_holders.pop(node, ()):
             self._cards.gone(holder)
         self._last_seen.pop(node, None)
+        self._primaries.pop(node, None)
 
     def last_seen(self, node: str) -> float:
         """Return when a node looked at itself last, on this node's clock; 0 for one that has not."""
@@ -79,7 +91,9 @@ class Places:
         return self._pids.get((guest, node))
 
     def _take(self, node: str, told: Mapping[str, Any]) -> list[Breach]:
-        at = float(told["at"]) - self._streams.offsets.get(node, 0.0)
+        ahead = self._streams.offsets.get(node, 0.0)
+        at = float(told["at"]) - ahead
+        since = float(told.get("since", told["at"])) - ahead
         if node in self._last_seen:
             self.longest_pause = max(self.longest_pause, at - self._last_seen[node])
         self._last_seen[node] = at
@@ -93,17 +107,12 @@ class Places:
             shown = name or guest.get("name", "")
             held.add(f"guest {shown} ({uuid})")
             cards[f"{shown} on {node}"] = frozenset(f"MAC address {mac}" for mac in guest.get("macs", ()))
-            pid = int(guest.get("pid", 0))
-            if name and self._pids.get((name, node)) != pid:
-                self._pids[name, node] = pid
-                self.processes[name, node] = at
-        held |= {f"address {each}" for each in told.get("addresses", ()) if each in self._known.addresses}
-        found = list(self._overlaps.take(node, frozenset(held), at))
-        for holder in self._card_holders.get(node, set()) - set(cards):
-            self._cards.gone(holder)
-        self._card_holders[node] = set(cards)
-        for holder, macs in cards.items():
-            found += self._cards.take(holder, macs, at)
+            if name:
+                self._follow(name, node, guest, at)
+        found = list(self._overlaps.take(node, frozenset(held), at, since))
+        found += self._take_cards(node, cards, at, since)
+        if "asked" in told:
+            found += self._take_asked(node, told["asked"], ahead)
         return [
             Breach(
                 rule=TWICE, subject=twice.thing, at=twice.at,
@@ -111,6 +120,39 @@ class Places:
             )
             for twice in found
         ]  # fmt: skip
+
+    def _take_cards(self, node: str, cards: Mapping[str, frozenset[str]], at: float, since: float) -> list[Twice]:
+        """Take the network cards of the guests that execute on a node."""
+        for holder in self._card_holders.get(node, set()) - set(cards):
+            self._cards.gone(holder)
+        self._card_holders[node] = set(cards)
+        return [twice for holder, macs in cards.items() for twice in self._cards.take(holder, macs, at, since)]
+
+    def _take_asked(self, node: str, asked: Mapping[str, Any], ahead: float) -> tuple[Twice, ...]:
+        """Take what a node found by asking its kernel, which it does less often: its addresses, and DRBD."""
+        at, since = float(asked["at"]) - ahead, float(asked["since"]) - ahead
+        held = {f"address {each}" for each in asked.get("addresses", ()) if each in self._known.addresses}
+        held |= self._writable(node, asked.get("primaries", {}), at)
+        return self._asked.take(node, frozenset(held), at, since)
+
+    def _follow(self, name: str, node: str, guest: Mapping[str, Any], at: float) -> None:
+        """Note when a guest came up in a new process, and how far it has come there."""
+        place, pid = (name, node), int(guest.get("pid", 0))
+        if self._pids.get(place) != pid:
+            self._pids[place] = pid
+            self.processes[place] = at
+            self.running.pop(place, None)
+            self.agents.pop(place, None)
+        for word, found in (("runs", self.running), ("agent", self.agents)):
+            if guest.get(word):
+                found.setdefault(place, at)
+
+    def _writable(self, node: str, primaries: Mapping[str, Any], at: float) -> set[str]:
+        """Return the disks that a node may write, those left out of which it allows two primaries just now."""
+        for disk in set(primaries) - self._primaries.get(node, frozenset()):
+            self.promoted[disk, node] = at
+        self._primaries[node] = frozenset(primaries)
+        return {f"the primary role of {disk} (DRBD)" for disk, is_window in primaries.items() if not is_window}
 
 
 class Watch(Places):

@@ -29,17 +29,19 @@ class Overlaps:
         self._spans: dict[str, dict[str, tuple[float, float]]] = {}
         self._told: set[tuple[str, tuple[str, ...]]] = set()
 
-    def take(self, holder: str, held: frozenset[str], at: float) -> tuple[Twice, ...]:
+    def take(self, holder: str, held: frozenset[str], at: float, since: float | None = None) -> tuple[Twice, ...]:
         """Take what one holder has at a time; return what was found out by that.
 
-        A thing and a pair are told once, and again only after one of the two was without it.
+        A look that took its time, and shows what was at some moment from ``since`` to ``at``, counts as late for a
+        begin and as early for an end. A thing and a pair are told once, and again only after one of the two was
+        without it.
         """
         for thing in [thing for thing, spans in self._spans.items() if holder in spans and thing not in held]:
             self._let_go(thing, holder)
         for thing in held:
             spans = self._spans.setdefault(thing, {})
             first, _ = spans.get(holder, (at, at))
-            spans[holder] = (first, at)
+            spans[holder] = (first, at if since is None else since)
         made = [each for thing in sorted(held) for each in self._twice(thing, holder)]
         fresh = tuple(each for each in made if (each.thing, each.holders) not in self._told)
         self._told |= {(each.thing, each.holders) for each in fresh}

@@ -107,6 +107,22 @@ def read_operation(host: Host, guest: GuestIdentity) -> tuple[GuestState, str] |
     return (status, parse_operation(text)) if status is not None and "</domstatus>" in text else None
 
 
+def parse_agent_channel(text: str) -> str:
+    """Return whether somebody has opened the guest agent's channel from inside the guest, in libvirt's words:
+    ``connected`` or ``disconnected`` of a status file; nothing where the guest has no such channel.
+    """
+    start = text.find(" name='org.qemu.guest_agent.0'")
+    return _attribute(text[start : text.find(">", start)], "state") if start >= 0 else ""
+
+
+def read_agent_channel(host: Host, name: str) -> str:
+    """Return the same for a guest of this node, by its name; nothing also where it cannot be read."""
+    try:
+        return parse_agent_channel(host.read(f"{STATUS_FOLDER}/{name}.xml"))
+    except OSError:
+        return ""
+
+
 def monitor_path(host: Host, guest: GuestIdentity) -> str:
     """Return the socket at which QEMU serves its monitor, as libvirt noted it; nothing where it noted none."""
     try:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
+
+import pytest
 
 from kvmha.drill import looking, watch
 from kvmha.drill.reach import Reach, Streams
 from kvmha.drill.watch import Known, Watch
 from kvmha.host import Host
-from kvmha.tools import crm_mon, ip_address
+from kvmha.resources.drbd import window
+from kvmha.tools import crm_mon, drbd, ip_address
+from kvmha.tools.qemu_process import STATUS_FOLDER
 from tests.fakes import FakeHost, qemu_cmdline
 
 UUID = "3f1f9a52-0c1b-4b6f-9d3e-5f7c2f6b1a01"
@@ -45,7 +50,8 @@ def test_a_guest_executes_while_its_virtual_processors_do():
         used(host, 700, nanoseconds)
         seen.append(sight.look())
     assert [look["guests"][UUID]["executes"] for look in seen] == [False, True, False, True]
-    assert seen[0]["addresses"] == ["192.0.2.100"]
+    assert seen[0]["asked"] == {"since": 1000.0, "at": 1000.0, "addresses": ["192.0.2.100"], "primaries": {}}
+    assert ["asked" in look for look in seen] == [True, False, False, False], "asking costs processes"
     assert seen[0]["guests"][UUID]["name"] == "web1"
     assert seen[0]["guests"][UUID]["macs"] == ("52:54:00:6b:00:51", "52:54:00:6b:00:52")
     host.processes.clear()
@@ -82,9 +88,10 @@ class Told:
         return told
 
 
-def look(at, *, pid=700, executes=True, addresses=()):
-    guests = {UUID: {"name": "web1", "pid": pid, "executes": executes}} if pid else {}
-    return {"at": at, "guests": guests, "addresses": list(addresses)}
+def look(at, *, pid=700, executes=True, addresses=(), primaries=None, took=0.0, **guest):
+    guests = {UUID: {"name": "web1", "pid": pid, "executes": executes, **guest}} if pid else {}
+    asked = {"since": at - took, "at": at, "addresses": list(addresses), "primaries": primaries or {}}
+    return {"at": at, "since": at - took, "guests": guests, "asked": asked}
 
 
 def watched(*lines):
@@ -142,6 +149,83 @@ def test_an_address_of_the_cluster_on_two_nodes_is_told_and_others_are_not():
         lines += [("n2", look(at + 100, pid=0, addresses=["192.0.2.100", "192.0.2.1"]))]
     _, broken = watched(*lines)
     assert ["192.0.2.100" in each.said for each in broken] == [True]
+
+
+def test_a_slow_look_at_an_address_that_moves_is_no_proof():
+    """Each look takes a second, and shows what was at its begin: the address went over in between."""
+    lines = [
+        ("n1", look(1.0, pid=0, addresses=["192.0.2.100"], took=0.9)),
+        ("n1", look(2.5, pid=0, addresses=["192.0.2.100"], took=0.9)),
+        ("n2", look(102.2, pid=0, addresses=["192.0.2.100"], took=0.1)),
+        ("n2", look(102.9, pid=0, addresses=["192.0.2.100"], took=0.1)),
+        ("n1", look(3.5, pid=0, took=0.9)),
+    ]
+    assert watched(*lines)[1] == []
+
+
+PRIMARY, IN_WINDOW = {"web1": False}, {"web1": True}
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "rules"),
+    [
+        pytest.param(PRIMARY, PRIMARY, [watch.TWICE], id="two-primaries"),
+        pytest.param(IN_WINDOW, IN_WINDOW, [], id="while-it-moves"),
+        pytest.param(IN_WINDOW, PRIMARY, [], id="one-side-has-closed-it"),
+        pytest.param(PRIMARY, {}, [], id="one-primary"),
+        pytest.param(PRIMARY, {"web2": False}, [], id="another-disk"),
+    ],
+)
+def test_a_replicated_disk_with_two_primaries_is_told_but_while_a_guest_moves(here, there, rules):
+    lines = []
+    for at in (1.0, 2.0, 3.0):
+        lines += [("n1", look(at, pid=0, primaries=here)), ("n2", look(at + 100, pid=0, primaries=there))]
+    seen, broken = watched(*lines)
+    assert [each.rule for each in broken] == rules
+    assert all("the primary role of web1 (DRBD) was on n1 and n2" in each.said for each in broken)
+    assert seen.promoted["web1", "n1"] == 1.0
+
+
+def test_a_node_tells_which_disks_it_may_write_and_whether_two_may():
+    host = Node()
+    host.commands[ip_address.ARGV] = ADDRESSES
+    host.files["/proc/drbd"] = b"version: 8.4.11\n"
+    host.commands[drbd.events_argv()] = (
+        "exists resource name:web1 role:Primary suspended:no\nexists resource name:web2 role:Secondary suspended:no\n"
+        "exists resource name:a/b role:Primary suspended:no\nexists -\n"
+    )
+    host.files[window.mark("a/b")] = b"target\n"
+    asked = looking.Sight(host).look()["asked"]
+    assert asked["primaries"] == {"web1": False, "a/b": True}
+    assert looking.WINDOWS == window.FOLDER, "it is ocf:kvmha:DRBD that marks them"
+
+
+def test_libvirt_and_the_guest_agent_tell_how_far_a_guest_has_come():
+    lines = [("n1", look(1.0, runs=False, agent=False)), ("n1", look(2.0, runs=True, agent=False))]
+    lines += [("n1", look(3.0, runs=True, agent=True)), ("n1", look(4.0, pid=701, runs=True, agent=False))]
+    seen, _ = watched(*lines[:3])
+    place = ("vm-web1", "n1")
+    assert (seen.processes[place], seen.running[place], seen.agents[place]) == (1.0, 2.0, 3.0)
+    seen, _ = watched(*lines)
+    assert (seen.processes[place], seen.running[place], place in seen.agents) == (4.0, 4.0, False)
+
+
+RECORDED = Path(__file__).parents[2] / "contract" / "recorded" / "libvirt-9.0"
+
+
+def test_what_libvirt_wrote_down_is_in_a_look():
+    host = Node()
+    host.commands[ip_address.ARGV] = ADDRESSES
+    host.processes[1394] = qemu_cmdline("web1", UUID)
+    for name, has_agent in (("paused-ioerror", True), ("pmsuspended", False), ("paused-user", False)):
+        host.files[f"{STATUS_FOLDER}/web1.xml"] = (RECORDED / f"{name}.xml").read_bytes()
+        used(host, 1394, 1)
+        assert looking.Sight(host).look()["guests"][UUID]["agent"] is has_agent, name
+    host.files[f"{STATUS_FOLDER}/web1.xml"] = (RECORDED / "running.xml").read_bytes().replace(b"'70'", b"'1394'")
+    assert looking.Sight(host).look()["guests"][UUID]["runs"] is True
+    assert looking.operations(host) == {}
+    host.files[f"{STATUS_FOLDER}/web1.xml"] = (RECORDED / "paused-migration-out.xml").read_bytes()
+    assert looking.operations(host) == {"web1": "migration out"}
 
 
 STATUS = """<crm_mon><summary><current_dc present="true" with_quorum="true"/></summary><nodes>
