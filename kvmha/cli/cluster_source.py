@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-
 from kvmha import gather
 from kvmha.cluster import description
 from kvmha.cluster.facts import of_files
@@ -123,7 +121,7 @@ def with_history(snapshot: Snapshot, status: crm_mon.ClusterStatus | None) -> Sn
         return snapshot
     last: dict[str, float] = {}
     for event in status.fencings:
-        at = when(event.completed)
+        at = crm_mon.when(event.completed)
         if event.status == "success" and at is not None:
             last[event.target] = max(last.get(event.target, 0.0), at)
     return snapshot.replace(nodes=tuple(node.replace(fenced_at=last.get(node.name)) for node in snapshot.nodes))
@@ -138,17 +136,3 @@ def as_seen(snapshot: Snapshot, status: crm_mon.ClusterStatus | None) -> Snapsho
         is_quorate=status.is_quorate,
         resources=tuple(each.replace(pending=pending.get(each.name, "")) for each in snapshot.resources),
     )
-
-
-def when(text: str) -> float | None:
-    """Read a time as crm_mon prints it in XML (2026-11-23 03:24:44Z, with fractions and zones of later versions)."""
-    word = text.strip().replace(" ", "T", 1).replace(" ", "")
-    word = f"{word[:-1]}+00:00" if word.endswith("Z") else word
-    head, dot, tail = word.partition(".")
-    if dot:
-        digits = tail[: len(tail) - len(tail.lstrip("0123456789"))]
-        word = f"{head}.{digits[:6].ljust(6, '0')}{tail[len(digits) :]}"
-    try:
-        return datetime.datetime.fromisoformat(word).timestamp()
-    except ValueError:
-        return None

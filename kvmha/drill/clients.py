@@ -15,11 +15,21 @@ import time
 from kvmha.errors import UserError
 from kvmha.record import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Stalls = Sequence[tuple[float, float]]
+
 INTERVAL = 0.1
 """Seconds between two questions to one target."""
 
 PATIENCE = 0.9
 """Seconds that a question may take; TCP repeats a lost first packet after 1 s, which would blur the answer's time."""
+
+STALL_S = 0.5
+"""The clients look at their watch ten times a second; when more than this has passed, they stood still themselves, and
+what they did not hear meanwhile is nobody's silence."""
 
 SERVICE, ADDRESS = "service", "address"
 """What counts as an answer: a connection; or any sign of the address, a refusal included."""
@@ -49,11 +59,14 @@ def parse(text: str) -> Target:
 
 
 class Clients:
-    """A context in which all targets are asked; ``answers`` has when each of them answered."""
+    """A context in which all targets are asked; ``answers`` has when each of them answered, ``stalls`` when nobody was
+    asked because this machine stood still.
+    """
 
     def __init__(self, targets: tuple[Target, ...]) -> None:
         self.targets = targets
         self.answers: dict[str, list[float]] = {target.name: [] for target in targets}
+        self.stalls: list[tuple[float, float]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="clients", daemon=True)
 
@@ -74,9 +87,12 @@ class Clients:
 
     def _work(self) -> None:
         with selectors.DefaultSelector() as selector:
-            due = time.monotonic()
+            due = before = time.monotonic()
             while not self._stop.is_set():
                 now = time.monotonic()
+                if now - before > STALL_S:
+                    self.stalls.append((time.time() - (now - before), time.time()))
+                before = now
                 if now >= due:
                     due = max(due + INTERVAL, now)
                     for target in self.targets:
@@ -115,7 +131,12 @@ def _close(selector: selectors.BaseSelector, asking: object) -> None:
     asking.close()  # type: ignore[attr-defined]
 
 
-def longest_gap(answers: list[float], since: float, until: float) -> float | None:
+def _silence(begin: float, end: float, stalls: Stalls) -> float:
+    """Return how long it was silent between two moments, without the time in which nobody listened."""
+    return end - begin - sum(max(min(end, last) - max(begin, first), 0.0) for first, last in stalls)
+
+
+def longest_gap(answers: list[float], since: float, until: float, stalls: Stalls = ()) -> float | None:
     """Return the longest time without an answer that touches the span; None where nothing was heard before it.
 
     A target that does not answer any more has a gap up to the end of the span.
@@ -125,15 +146,15 @@ def longest_gap(answers: list[float], since: float, until: float) -> float | Non
         return None
     during = [at for at in answers if since < at <= until]
     points = [before[-1], *during, until]
-    return max(later - earlier for earlier, later in zip(points, points[1:]))
+    return max(_silence(earlier, later, stalls) for earlier, later in zip(points, points[1:]))
 
 
-def back_at(answers: list[float], since: float) -> float | None:
+def back_at(answers: list[float], since: float, stalls: Stalls = ()) -> float | None:
     """Return when a target answered again after the longest silence that followed; None if it has not."""
     before = [at for at in answers if at <= since]
     after = [at for at in answers if at > since]
     if not after:
         return None
     points = [before[-1] if before else since, *after]
-    gaps = [(later - earlier, later) for earlier, later in zip(points, points[1:])]
+    gaps = [(_silence(earlier, later, stalls), later) for earlier, later in zip(points, points[1:])]
     return max(gaps)[1]

@@ -10,11 +10,11 @@ from kvmha.tools import cluster_log, crm_mon
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from kvmha.drill.clients import Clients
     from kvmha.drill.reach import Reach
-    from kvmha.drill.records import Outcome
+    from kvmha.drill.records import Outcome, Written
     from kvmha.drill.stage import Stage
     from kvmha.host import Host
     from kvmha.tools.cluster_log import Entry
@@ -76,21 +76,34 @@ def _disturbed(leads_to: str, before: Baseline, now: ClusterStatus, seen: watch.
     return [Breach(rule=watch.DISTURBED, subject=name, said=words, at=at) for name, words in said]
 
 
+def lost(written: tuple[Written, ...], at: float) -> tuple[Breach, ...]:
+    """Return what was acknowledged to a client and is not there; what could not be found out is not known to be."""
+    found = []
+    for each in written:
+        said = f"{len(each.lost)} of {each.acknowledged} records that {each.name} had acknowledged are lost" if (
+            each.lost
+        ) else f"of the {each.acknowledged} records that {each.name} had acknowledged: {each.said}"  # fmt: skip
+        if each.lost or each.said:
+            found.append(Breach(rule=watch.ACKNOWLEDGED, subject=each.name, said=said, at=at))
+    return tuple(found)
+
+
 def _pid(seen: watch.Watch, status: ClusterStatus, name: str) -> int | None:
     resource = status.resource(name)
     return seen.pid(name, resource.nodes[0]) if resource is not None and len(resource.nodes) == 1 else None
 
 
 def entries(
-    reach: Reach, nodes: tuple[str, ...], offsets: Mapping[str, float], since: float
+    reach: Reach, nodes: tuple[str, ...], offsets: Mapping[str, float], since: float, guests: Iterable[str] = ()
 ) -> tuple[list[Entry], list[str]]:
     """Return what the journals of all nodes tell from a time on, on this node's clock; and which could not be read."""
+    guests = tuple(guests)
     found: list[Entry] = []
     silent = []
     for node in nodes:
         ahead = offsets.get(node, 0.0)
         try:
-            done = reach.run(node, *cluster_log.since_argv(since + ahead), timeout=LIMIT, ok=None)
+            done = reach.run(node, *cluster_log.since_argv(since + ahead, guests), timeout=LIMIT, ok=None)
         except CommandError as error:
             silent.append(f"the journal of {node} could not be read: {error}")
             continue
@@ -109,7 +122,9 @@ def measured(
     order = outcome.order
     made = timeline.Seen(
         struck_at=outcome.struck_at, until=until, node=order.guest or order.node, entries=tuple(told),
-        processes=seen.processes, answers=clients.answers, back_at=back_at, undone_at=undone_at,
+        processes=seen.processes, running=seen.running, agents=seen.agents, promoted=seen.promoted, disks=stage.disks,
+        answers=clients.answers, stalls=tuple(clients.stalls), back_at=back_at, undone_at=undone_at,
+        fenced_at=_fenced_at(seen.status, order.node, outcome.struck_at),
     )  # fmt: skip
     names = tuple(dict.fromkeys((*stage.uuids, *stage.known.addresses.values())))
     found = timeline.moments(made, names)
@@ -118,3 +133,13 @@ def measured(
     touched = {moment.subject for moment in found}
     recovered = timeline.recoveries(made, found, [name for name in names if name in touched], places, stage.expected)
     return outcome.replace(moments=found, recoveries=recovered)
+
+
+def _fenced_at(status: ClusterStatus | None, node: str, since: float) -> float | None:
+    """Return when a node was fenced by the cluster's history, which may tell whole seconds, cut off."""
+    found = []
+    for event in status.fencings if status is not None else ():
+        at = crm_mon.when(event.completed)
+        if event.target == node and event.status == "success" and at is not None:
+            found.append(at if "." in event.completed else at + 1.0)
+    return min((at for at in found if at >= since), default=None)

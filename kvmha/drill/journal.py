@@ -16,6 +16,7 @@ from kvmha.drill.records import (
     Order,
     Outcome,
     Recovery,
+    Written,
 )
 from kvmha.errors import UserError
 from kvmha.record import plain
@@ -133,7 +134,8 @@ def outcome_of(told: dict[str, Any]) -> Outcome:
         )
         values["gates"] = tuple(tuple(each) for each in values.get("gates", ()))
         values["log"] = tuple(values.get("log", ()))
-        for name, kind in (("moments", Moment), ("recoveries", Recovery), ("breaches", Breach)):
+        for name, kind in (("moments", Moment), ("recoveries", Recovery), ("breaches", Breach),
+                           ("written", Written)):  # fmt: skip
             values[name] = tuple(_made(kind, each) for each in values.get(name, ()))
         return Outcome(**values)
     except (KeyError, TypeError, AttributeError) as error:

@@ -31,16 +31,21 @@ class Reach:
         """Run a command on a node. Raises CommandError."""
         return self.host.run(*self.argv(node, *words), timeout=timeout, ok=ok)
 
-    def why_not(self, node: str) -> str | None:
-        """Return why a node cannot take part, or None: it has to be reached, and to have kvmha."""
+    def hello(self, node: str) -> tuple[str | None, dict[str, str] | None]:
+        """Return why a node cannot take part, or None; and what libvirt is busy with there, by guest, None where it
+        does not say. It has to be reached, and to have kvmha.
+        """
         try:
             done = self.run(node, "kvmha", "drill", "at-node", "hello", timeout=20.0, ok=None)
         except CommandError as error:
-            return str(error)
-        if done.rc == 0:
-            return None
-        words = [line.strip() for line in done.err.splitlines() if line.strip()]
-        return words[-1][:160] if words else f"it left with {done.rc}"
+            return str(error), None
+        if done.rc != 0:
+            words = [line.strip() for line in done.err.splitlines() if line.strip()]
+            return (words[-1][:160] if words else f"it left with {done.rc}"), None
+        try:
+            return None, {str(name): str(what) for name, what in json.loads(done.out)["operations"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None, None
 
 
 class Streams:

@@ -107,8 +107,11 @@ class Recovery(Record):
     name: str
     node: str = ""
     """Where it ran afterwards."""
+    storage_ready: float | None = None
+    """When its replicated disk could be written there; None for a guest without one."""
     start_asked: float | None = None
     process_up: float | None = None
+    guest_agent: float | None = None
     started: float | None = None
     answers: float | None = None
     gap_s: float | None = None
@@ -124,6 +127,17 @@ class Recovery(Record):
         if self.answers is not None:
             return self.gap_s if self.gap_s is not None else self.answers
         return self.started
+
+
+class Written(Record):
+    """What came of the records that were written to a service during a drill."""
+
+    name: str
+    acknowledged: int
+    lost: tuple[int, ...] = ()
+    """Numbers that were acknowledged and are not there, or are something else."""
+    said: str = ""
+    """Why that could not be found out; nothing where it was."""
 
 
 class Outcome(Record):
@@ -150,6 +164,9 @@ class Outcome(Record):
     """How often the nodes were looked at."""
     longest_pause_s: float = 0.0
     """Between two looks at a node that was there: what could have hidden was shorter."""
+    written: tuple[Written, ...] = ()
+    stalled_s: float = 0.0
+    """How long the runner's machine itself stood still, so that nobody was asked; it counts as nobody's absence."""
     took_s: float = 0.0
     log: tuple[str, ...] = ()
 

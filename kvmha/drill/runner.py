@@ -22,6 +22,7 @@ from kvmha.drill.records import (
     Order,
     Outcome,
 )
+from kvmha.drill.writes import Writers
 from kvmha.errors import UserError
 from kvmha.host import CommandError
 
@@ -60,27 +61,25 @@ class Runner:
         with (
             Streams(self.reach, names, "kvmha", "drill", "at-node", "watch") as streams,
             Clients(self.stage.targets) as course.clients,
+            Writers(self.stage.writes, course.id) as writers,
         ):
             seen = course.seen = watch.Watch(self.host, streams, self.stage.known)
-            course.before = self._baseline(seen, streams)
+            course.before = self._baseline(seen, streams, writers)
             course.offsets = dict(streams.offsets)
             result, said = self._play()
+            written = writers.compare()
+            made = ending.lost(written, self.host.wall_clock())
             if result in (PASSED, LATE):
-                made = ending.breaches(self.host, course.drill.leads_to, course.before, seen)
-                course.breaches += made
-                result, said = (BROKEN, made[0].said) if made and result == PASSED else (result, said)
+                made = (*ending.breaches(self.host, course.drill.leads_to, course.before, seen), *made)
+            course.breaches += made
+            result, said = (BROKEN, made[0].said) if made and result == PASSED else (result, said)
             until = self.host.wall_clock()
-            told, silent = ending.entries(self.reach, names, streams.offsets, begun_at)
+            told, silent = ending.entries(self.reach, names, streams.offsets, begun_at, self.stage.uuids)
         for word in silent:
             course.note(word)
-        outcome = Outcome(
-            id=course.id, order=course.order, cluster=self.stage.cluster, version=kvmha.__version__, begun_at=begun_at,
-            struck_at=course.struck_at, result=result, said=said, expected=self.stage.expected,
-            gates=self.stage.gates, breaches=tuple(course.breaches), looks=seen.looks,
-            offsets={node: round(value, 4) for node, value in streams.offsets.items()},
-            longest_pause_s=round(seen.longest_pause, 3), took_s=round(self.host.now() - begun, 1),
-            log=tuple(course.log),
-        )  # fmt: skip
+        outcome = self._outcome(result, said, streams.offsets).replace(
+            begun_at=begun_at, written=written, took_s=round(self.host.now() - begun, 1)
+        )
         return ending.measured(
             outcome, self.stage, seen, course.clients, told, until=until, back_at=course.back_at,
             undone_at=course.undone_at,
@@ -88,7 +87,18 @@ class Runner:
 
     # ------------------------------------------------------------ the parts
 
-    def _baseline(self, seen: watch.Watch, streams: Streams) -> Baseline:
+    def _outcome(self, result: str, said: str, offsets: dict[str, float]) -> Outcome:
+        course, stalls = self.course, self.course.clients.stalls
+        return Outcome(
+            id=course.id, order=course.order, cluster=self.stage.cluster, version=kvmha.__version__, begun_at=0.0,
+            struck_at=course.struck_at, result=result, said=said, expected=self.stage.expected,
+            gates=self.stage.gates, breaches=tuple(course.breaches), looks=course.seen.looks,
+            offsets={node: round(value, 4) for node, value in offsets.items()},
+            longest_pause_s=round(course.seen.longest_pause, 3),
+            stalled_s=round(sum(end - begin for begin, end in stalls), 3), log=tuple(course.log),
+        )  # fmt: skip
+
+    def _baseline(self, seen: watch.Watch, streams: Streams, writers: Writers) -> Baseline:
         until = self.host.now() + BASELINE_S * 5
         least = self.host.now() + BASELINE_S
         while self.host.now() < least or (set(streams.offsets) < set(self.stage.nodes) and self.host.now() < until):
@@ -100,6 +110,9 @@ class Runner:
             raise UserError(f"{', '.join(silent)} cannot be watched: kvmha drill at-node watch prints nothing there")
         if seen.status is None:
             raise UserError("no cluster answers here; run it on a node")
+        idle = [writer.service.name for writer in writers.writers if not writer.acknowledged]
+        if idle:
+            raise UserError(f"{', '.join(idle)} has acknowledged no record in {BASELINE_S:g} s; look at --writes")
         return ending.baseline(self.host, seen.status, seen, tuple(self.stage.uuids))
 
     def _play(self) -> tuple[str, str]:

@@ -6,9 +6,12 @@ from kvmha.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kvmha.drill.clients import Target
     from kvmha.drill.records import Expected
     from kvmha.drill.watch import Known
+    from kvmha.drill.writes import Service
 
 
 class Stage(Record):
@@ -25,3 +28,7 @@ class Stage(Record):
     gates: tuple[tuple[str, bool, str], ...]
     elsewhere: str = ""
     """Where a guest is moved to."""
+    disks: Mapping[str, str] = {}
+    """By replicated disk, as DRBD calls it, the guest that stands on it."""
+    writes: tuple[Service, ...] = ()
+    """Whom writers write to, all the time, to find out whether anything that was acknowledged is lost."""

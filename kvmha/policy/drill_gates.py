@@ -11,14 +11,14 @@ from kvmha.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from kvmha.policy.snapshot import Snapshot
 
-NODES, QUORUM, ROOM, FENCING, DISKS, REST, PLACE, WINDOW = (
-    "nodes", "quorum", "room", "fencing", "disks", "rest", "place", "window",
+NODES, QUORUM, ROOM, FENCING, DISKS, REST, MIGRATION, PLACE, BACKUP, WINDOW = (
+    "nodes", "quorum", "room", "fencing", "disks", "rest", "migration", "place", "backup", "window",
 )  # fmt: skip
-GATES = (NODES, QUORUM, ROOM, FENCING, DISKS, REST, PLACE, WINDOW)
+GATES = (NODES, QUORUM, ROOM, FENCING, DISKS, REST, MIGRATION, PLACE, BACKUP, WINDOW)
 
 DAY_MIN = 24 * 60
 
@@ -32,26 +32,49 @@ class Gate(Record):
     remedy: str = ""
 
 
-def judge(
-    snapshot: Snapshot, *, target: str, here: str, takes_node: bool, now: float, minute: int, window: str = ""
-) -> tuple[Gate, ...]:
-    """Return all gates of a drill on a node; ``minute`` is that of the local day, ``window`` is HH:MM-HH:MM."""
-    return tuple(_gates(snapshot, target, here, takes_node=takes_node, now=now, minute=minute, window=window))
+class Backup(Record):
+    """Whether there is a backup as fresh as the operator demands."""
+
+    is_fresh: bool
+    said: str
 
 
-def _gates(
-    snapshot: Snapshot, target: str, here: str, *, takes_node: bool, now: float, minute: int, window: str
-) -> Iterator[Gate]:
+class Around(Record):
+    """What bears on a drill beside the cluster itself."""
+
+    here: str
+    """The node from which it is run."""
+    now: float
+    minute: int
+    """Of the local day."""
+    window: str = ""
+    """HH:MM-HH:MM, or nothing where none is demanded."""
+    operations: Mapping[str, Mapping[str, str] | None] = {}
+    """By node, what libvirt does with guests there and takes long: a move, a save; None for a node that says nothing
+    of it."""
+    backup: Backup | None = None
+    """None where none is demanded."""
+
+
+def judge(snapshot: Snapshot, around: Around, *, target: str, takes_node: bool) -> tuple[Gate, ...]:
+    """Return all gates of a drill on a node."""
+    return tuple(_gates(snapshot, around, target, takes_node=takes_node))
+
+
+def _gates(snapshot: Snapshot, around: Around, target: str, *, takes_node: bool) -> Iterator[Gate]:
     yield _nodes(snapshot)
     yield _rest(snapshot)
+    yield _migration(snapshot, around.operations)
     yield _quorum(snapshot, target if takes_node else "")
     yield _disks(snapshot)
     if takes_node:
-        yield _place(target, here)
+        yield _place(target, around.here)
         yield _room(snapshot)
-        yield _fencing(snapshot, target, now)
-    if window:
-        yield _window(window, minute)
+        yield _fencing(snapshot, target, around.now)
+    if around.backup is not None:
+        yield _backup(around.backup)
+    if around.window:
+        yield _window(around.window, around.minute)
 
 
 def _nodes(snapshot: Snapshot) -> Gate:
@@ -75,6 +98,28 @@ def _rest(snapshot: Snapshot) -> Gate:
         said = "; ".join(words[:3]) + (" ..." if len(words) > 3 else "")
         return Gate(name=REST, is_open=False, said=said, remedy="let it end, or mend it and crm_resource --cleanup")
     return Gate(name=REST, is_open=True, said="nothing failed, nothing is under way")
+
+
+def _migration(snapshot: Snapshot, operations: Mapping[str, Mapping[str, str] | None]) -> Gate:
+    """Judge moves, also those that somebody has ordered past the cluster, and all else that libvirt is busy with."""
+    found = [f"{each.name} is {each.pending.lower()}" for each in snapshot.guests if "migrat" in each.pending.lower()]
+    silent = []
+    for node in (each.name for each in snapshot.members):
+        told = operations.get(node)
+        silent += [node] if told is None else []
+        found += [f"{what} of {name} is under way on {node}" for name, what in sorted((told or {}).items())]
+    if found:
+        said = "; ".join(found[:3]) + (" ..." if len(found) > 3 else "")
+        return Gate(name=MIGRATION, is_open=False, said=said, remedy="let it end; virsh domjobinfo shows how far it is")
+    if silent:
+        said = f"it is not known whether a guest moves on {', '.join(silent)}"
+        return Gate(name=MIGRATION, is_open=False, said=said, remedy="install this version of kvmha there")
+    return Gate(name=MIGRATION, is_open=True, said="no guest moves, and none is being saved")
+
+
+def _backup(backup: Backup) -> Gate:
+    remedy = "" if backup.is_fresh else "make a backup first"
+    return Gate(name=BACKUP, is_open=backup.is_fresh, said=backup.said, remedy=remedy)
 
 
 def _quorum(snapshot: Snapshot, lost: str) -> Gate:
@@ -150,7 +195,7 @@ def _window(window: str, minute: int) -> Gate:
 def check_invariants(gates: tuple[Gate, ...], *, takes_node: bool) -> None:
     """Raise AssertionError where a gate that must be asked was not, or one that is closed does not say what to do."""
     names = {gate.name for gate in gates}
-    assert {NODES, QUORUM, DISKS, REST} <= names
+    assert {NODES, QUORUM, DISKS, REST, MIGRATION} <= names
     assert not takes_node or {ROOM, FENCING, PLACE} <= names
     for gate in gates:
         assert gate.is_open or gate.remedy, f"{gate.name} is closed, and does not say what to do"

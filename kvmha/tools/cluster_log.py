@@ -11,17 +11,26 @@ import re
 
 from kvmha.record import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 ARGV = ("journalctl", "--follow", "--lines=0", "--output=json", "--no-pager",
         "--identifier=corosync", "--identifier=pacemaker-controld", "--identifier=pacemaker-fenced")  # fmt: skip
 
 
-def since_argv(at: float) -> tuple[str, ...]:
-    """Return the command that prints what was written from a time on, in seconds since the epoch (journalctl(1))."""
-    return ("journalctl", f"--since=@{at:.3f}", *(word for word in ARGV[1:] if word not in ("--follow", "--lines=0")))
+def since_argv(at: float, guests: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the command that prints what was written from a time on, in seconds since the epoch (journalctl(1)).
+
+    Beside the cluster's daemons, it prints what our agents said of these guests.
+    """
+    own = (f"--identifier=VirtualDomain({name})" for name in guests)
+    words = (word for word in ARGV[1:] if word not in ("--follow", "--lines=0"))
+    return ("journalctl", f"--since=@{at:.3f}", *words, "--identifier=pacemaker-schedulerd", *own)
 
 
-LOST, FENCING_ASKED, FENCING_CONFIRMED, START_ASKED, STARTED = (
-    "lost", "fencing asked", "fencing confirmed", "start asked", "started",
+LOST, DECIDED, FENCING_ASKED, FENCING_CONFIRMED, START_ASKED, STARTED, AGENT_STARTED = (
+    "lost", "decided", "fencing asked", "fencing confirmed", "start asked", "started", "started by its agent",
 )  # fmt: skip
 
 
@@ -42,11 +51,15 @@ _SENTENCES = (
     # corosync notices first, and cannot say yet who it is.
     (LOST, re.compile(r"token timed out|A processor failed, forming new configuration")),
     (LOST, re.compile(r"Node (?P<subject>\S+) state is now lost")),
+    (DECIDED, re.compile(r"Cluster node (?P<subject>\S+) will be fenced\b")),
     (FENCING_ASKED, re.compile(r"Requesting (?:peer )?fencing \([a-z]+\) (?:of|targeting) (?:node )?(?P<subject>\S+)")),
     (FENCING_CONFIRMED, re.compile(r"Operation '(?:reboot|off)' targeting (?P<subject>\S+) by .*: (?:OK|complete)\b")),
     (START_ASKED, re.compile(r"Initiating start operation (?P<subject>\S+)_start_0 (?:locally )?on (?P<node>\S+)")),
     (STARTED, re.compile(r"Result of start operation for (?P<subject>\S+) on (?P<node>\S+): (?:ok|OK)\b")),
 )  # fmt: skip
+
+_AGENT = re.compile(r"VirtualDomain\((?P<subject>.+)\)")
+"""The name by which our agent of a guest writes to the journal."""
 
 
 def parse_entry(line: str) -> Entry | None:
@@ -61,6 +74,10 @@ def parse_entry(line: str) -> Entry | None:
         message = bytes(message).decode("utf-8", "replace")
     if not isinstance(message, str):
         return None
+    agent = _AGENT.fullmatch(str(fields.get("SYSLOG_IDENTIFIER", "")))
+    if agent is not None:
+        is_start = message.startswith("started ")
+        return Entry(at=at, kind=AGENT_STARTED, subject=agent["subject"], text=message) if is_start else None
     for kind, sentence in _SENTENCES:
         found = sentence.search(message)
         if found:

@@ -171,3 +171,19 @@ def _resource(resource: Element) -> ResourceStatus:
 
 def _yes(element: Element, attribute: str) -> bool:
     return element.get(attribute) == "true"
+
+
+def when(text: str) -> float | None:
+    """Read a time as crm_mon prints it in XML (2026-11-23 03:24:44Z, with fractions and zones of later versions)."""
+    import datetime
+
+    word = text.strip().replace(" ", "T", 1).replace(" ", "")
+    word = f"{word[:-1]}+00:00" if word.endswith("Z") else word
+    head, dot, tail = word.partition(".")
+    if dot:
+        digits = tail[: len(tail) - len(tail.lstrip("0123456789"))]
+        word = f"{head}.{digits[:6].ljust(6, '0')}{tail[len(digits) :]}"
+    try:
+        return datetime.datetime.fromisoformat(word).timestamp()
+    except ValueError:
+        return None

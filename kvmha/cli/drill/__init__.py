@@ -132,6 +132,9 @@ def _add_at_node(verbs: Any) -> None:
 
 
 def _hello(args: argparse.Namespace, host: Host) -> int:
+    from kvmha.drill import looking
+
+    print(json.dumps({"operations": looking.operations(host)}))
     return 0
 
 

@@ -9,14 +9,14 @@ import time
 from kvmha import gather
 from kvmha.cli import cluster_source
 from kvmha.cluster import description
-from kvmha.drill import catalogue, clients, faults
+from kvmha.drill import catalogue, clients, demands, faults, writes
 from kvmha.drill.reach import Reach
 from kvmha.drill.records import FENCED, GUEST, MOVED, RESTARTED, UNDISTURBED, Drill, Expected, Fate, Order
 from kvmha.drill.stage import Stage
 from kvmha.drill.watch import Known
 from kvmha.errors import UserError
 from kvmha.policy import drill_gates, timing
-from kvmha.policy.drill_gates import Gate
+from kvmha.policy.drill_gates import Around, Gate
 from kvmha.policy.snapshot import ADDRESS
 from kvmha.record import Record
 from kvmha.tools import cib as cib_reader
@@ -59,8 +59,10 @@ class Asked(Record):
 def ask(args: argparse.Namespace, host: Host) -> Asked:
     """Look at the cluster, and find out all that a drill needs. Raises UserError, CommandError."""
     drill = catalogue.find(args.drill)
-    if args.window and drill_gates.minutes(args.window) is None:
-        raise UserError(f'--window: "{args.window}" is no window; give it as 22:00-04:00')
+    wanted = demands.over(
+        demands.read(host), where="--", window=args.window, backup_command=args.backup_command,
+        backup_file=args.backup_file, backup_age=args.backup_age,
+    )  # fmt: skip
     reach = reach_of(host)
     with tempfile.TemporaryDirectory(prefix="kvmha-") as folder:
         options = argparse.Namespace(cib=None, corosync_conf=None, description=args.description)
@@ -69,11 +71,13 @@ def ask(args: argparse.Namespace, host: Host) -> Asked:
         snapshot = _with_pending(snapshot, source)
         order = _order(args, drill, snapshot, host)
         expected = _expected(host, source, drill, order, folder)
-    gates = drill_gates.judge(
-        snapshot, target=order.node, here=reach.here, takes_node=drill.takes_node, now=host.wall_clock(),
-        minute=_minute(host), window=args.window,
+    heard = {node.name: reach.hello(node.name) for node in snapshot.members}
+    around = Around(
+        here=reach.here, now=host.wall_clock(), minute=_minute(host), window=wanted.window,
+        operations={node: busy for node, (_, busy) in heard.items()}, backup=demands.backup(host, wanted),
     )  # fmt: skip
-    gates = (*gates, _reach_gate(reach, snapshot))
+    gates = drill_gates.judge(snapshot, around, target=order.node, takes_node=drill.takes_node)
+    gates = (*gates, _reach_gate({node: why for node, (why, _) in heard.items() if why}))
     stage = _stage(args, host, source, snapshot, order, expected)
     return Asked(drill=drill, order=order, snapshot=snapshot, stage=stage, gates=gates)
 
@@ -168,11 +172,8 @@ def _expected(host: Host, source: Source, drill: Drill, order: Order, folder: st
     return Expected(said=(LEADS_TO[drill.leads_to], *cautions), fates=tuple(fates), times=times)
 
 
-def _reach_gate(reach: Reach, snapshot: Snapshot) -> Gate:
-    silent = []
-    for node in (each.name for each in snapshot.members):
-        why = reach.why_not(node)
-        silent += [f"{node}: {why}"] if why else []
+def _reach_gate(unreached: dict[str, str]) -> Gate:
+    silent = [f"{node}: {why}" for node, why in unreached.items()]
     if silent:
         remedy = "let root log in there by ssh without a password, and install kvmha there"
         return Gate(name=REACH, is_open=False, said="; ".join(silent), remedy=remedy)
@@ -206,6 +207,8 @@ def _stage(
         expected=expected,
         gates=(),
         elsewhere=elsewhere[0] if elsewhere else "",
+        disks={disk: guest.name for guest in snapshot.guests for disk in guest.disks},
+        writes=tuple(writes.parse(text) for text in args.writes),
     )
 
 

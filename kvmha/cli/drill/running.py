@@ -62,8 +62,18 @@ def add(verbs: Any) -> None:
             help="ask this service all the time, as a client (the description's services and floating IPs are asked "
             "anyway)",
         )  # fmt: skip
+        parser.add_argument(
+            "--writes", metavar="GUEST=tcp://HOST:PORT", action="append", default=[],
+            help="write records to this service all the time, and see afterwards that none of those is lost that it "
+            "had acknowledged; also GUEST=http://HOST:PORT/PATH, which is given them by PUT (kvmha(8))",
+        )  # fmt: skip
         parser.add_argument("--description", metavar="cluster.yaml", help="for limits and services of guests")
         parser.add_argument("--window", metavar="HH:MM-HH:MM", default="", help="only at this time of the local day")
+        parser.add_argument(
+            "--backup-command", metavar="COMMAND", default="", help="only if this shell command says so by exit code 0"
+        )
+        parser.add_argument("--backup-file", metavar="FILE", default="", help="only if this file was written lately")
+        parser.add_argument("--backup-age", metavar="HOURS", default="", help="how old it may be (default: 24)")
         parser.add_argument("--json", action="store_true", help="as JSON")
     run.add_argument("--destructive", action="store_true", help="allow what interrupts a guest, or takes a node away")
     run.add_argument("--confirm", metavar="TARGET", help="the target's name, instead of typing it")

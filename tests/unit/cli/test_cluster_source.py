@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from kvmha.cli.cluster_source import when, with_history
+from kvmha.cli.cluster_source import with_history
 from kvmha.cli.main import main
 from kvmha.host import CommandMissing
 from kvmha.policy.snapshot import Node, Snapshot
-from kvmha.tools.crm_mon import ClusterStatus, FenceEvent
+from kvmha.tools.crm_mon import ClusterStatus, FenceEvent, when
 from tests.fakes import FakeHost
 
 QUERY = ("cibadmin", "--query")

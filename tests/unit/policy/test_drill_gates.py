@@ -7,18 +7,36 @@ import itertools
 import pytest
 
 from kvmha.policy import drill_gates
-from kvmha.policy.drill_gates import DISKS, FENCING, NODES, PLACE, QUORUM, REST, ROOM, WINDOW
+from kvmha.policy.drill_gates import (
+    BACKUP,
+    DISKS,
+    FENCING,
+    MIGRATION,
+    NODES,
+    PLACE,
+    QUORUM,
+    REST,
+    ROOM,
+    WINDOW,
+    Around,
+    Backup,
+)
 from kvmha.policy.snapshot import REPLICA, Failure, Replica, Resource
 from tests.unit.policy.test_protection import FENCES, NOW, TRIALS, WEB1, WHOLE
 from tests.unit.policy.test_protection import NODES as MEMBERS
 
+IDLE = {node.name: {} for node in MEMBERS}
 
-def closed(snapshot, *, target="n2", here="n1", takes_node=True, window="", minute=60) -> set[str]:
-    gates = drill_gates.judge(
-        snapshot, target=target, here=here, takes_node=takes_node, now=NOW, minute=minute, window=window
-    )
+
+def judged(snapshot, *, target="n2", takes_node=True, **around):
+    values = {"here": "n1", "now": NOW, "minute": 60, "operations": IDLE, **around}
+    gates = drill_gates.judge(snapshot, Around(**values), target=target, takes_node=takes_node)
     drill_gates.check_invariants(gates, takes_node=takes_node)
-    return {gate.name for gate in gates if not gate.is_open}
+    return gates
+
+
+def closed(snapshot, **changes) -> set[str]:
+    return {gate.name for gate in judged(snapshot, **changes) if not gate.is_open}
 
 
 def with_web1(**changes):
@@ -43,7 +61,8 @@ def test_a_cluster_that_lacks_nothing_opens_all():
         pytest.param(WHOLE.replace(quorum=None), QUORUM, id="votes-not-known"),
         pytest.param(with_web1(memory_mib=9000), ROOM, id="no-room"),
         pytest.param(with_web1(memory_mib=None), ROOM, id="size-not-known"),
-        pytest.param(with_web1(pending="Migrating"), REST, id="under-way"),
+        pytest.param(with_web1(pending="Starting"), REST, id="under-way"),
+        pytest.param(with_web1(pending="Migrating"), MIGRATION, id="moves"),
         pytest.param(with_web1(is_managed=False), REST, id="unmanaged"),
         pytest.param(with_web1(nodes=()), REST, id="a-guest-is-down"),
         pytest.param(
@@ -57,6 +76,34 @@ def test_a_cluster_that_lacks_nothing_opens_all():
 )
 def test_what_is_amiss_closes_its_gate(snapshot, gate):
     assert gate in closed(snapshot)
+
+
+def test_a_replica_that_is_not_current_is_named_and_what_to_do():
+    (gate,) = [each for each in judged(WHOLE.replace(resources=(*FENCES, WEB1, DRBD), replicas=STALE))
+               if each.name == DISKS]  # fmt: skip
+    assert (gate.said, gate.remedy) == ("r1 is not up to date on two nodes", "kvmha drbd sync shows how far it is")
+    whole = tuple(each.replace(score=10000) for each in STALE)
+    assert closed(WHOLE.replace(resources=(*FENCES, WEB1, DRBD), replicas=whole)) == set()
+
+
+@pytest.mark.parametrize(
+    ("operations", "said"),
+    [
+        pytest.param({**IDLE, "n2": {"web1": "migration out"}}, "migration out of web1 is under way on n2", id="move"),
+        pytest.param({**IDLE, "n3": {"web1": "save"}}, "save of web1 is under way on n3", id="save"),
+        pytest.param({**IDLE, "n3": None}, "it is not known whether a guest moves on n3", id="not-said"),
+        pytest.param({}, "it is not known whether a guest moves on n1, n2, n3", id="nobody-said"),
+    ],
+)
+def test_a_move_that_the_cluster_does_not_know_of_closes_it_too(operations, said):
+    assert closed(WHOLE, operations=operations) == {MIGRATION}
+    assert [gate.said for gate in judged(WHOLE, operations=operations) if gate.name == MIGRATION] == [said]
+
+
+def test_a_backup_matters_only_where_it_is_demanded():
+    assert BACKUP not in {gate.name for gate in judged(WHOLE)}
+    assert closed(WHOLE, backup=Backup(is_fresh=False, said="it is old")) == {BACKUP}
+    assert closed(WHOLE, backup=Backup(is_fresh=True, said="it is new")) == set()
 
 
 def test_only_the_paths_to_the_target_count():
