@@ -101,16 +101,18 @@ def read(host: Host, recipient: str = "") -> Ways:
 
 def decide(told: dict[str, Any], key: str, *, now: float, ways: Ways) -> tuple[bool, int, dict[str, Any]]:
     """Return whether an alert is told, how many were held back before it, and what is remembered from now on."""
-    last = {name: list(each) for name, each in told.get("last", {}).items() if now - each[0] < HOUR_S}
+    # A time from the future is of a clock that was wrong, and would keep everybody silent until then.
+    last = {name: list(each) for name, each in told.get("last", {}).items() if now >= each[0] and (
+        each[1] or now - each[0] < max(HOUR_S, ways.repeat_s)
+    )}  # fmt: skip
     sent = [at for at in told.get("sent", []) if 0 <= now - at < HOUR_S]
     at, held = last.get(key, [float("-inf"), 0])
-    if now - at < ways.repeat_s or len(sent) >= ways.most:
-        last[key] = [at if at > 0 else now - ways.repeat_s, held + 1]
-        return False, 0, {"last": last, "sent": sent}
-    last[key] = [now, 0]
+    is_told = now - at >= ways.repeat_s and len(sent) < ways.most
+    # What was never told counts as told long ago, so that it is told as soon as there is room for it.
+    last[key] = [now, 0] if is_told else [at if at > 0 else max(now - ways.repeat_s, 0.0), held + 1]
     while len(last) > KNOWN:
         del last[min(last, key=lambda name: last[name][0])]
-    return True, int(held), {"last": last, "sent": [*sent, now]}
+    return is_told, int(held) if is_told else 0, {"last": last, "sent": [*sent, now] if is_told else sent}
 
 
 def passes(host: Host, alert: Alert, ways: Ways) -> tuple[bool, int]:

@@ -207,3 +207,38 @@ def test_what_pacemaker_tells_becomes_what_people_are_told(host, values, kind, s
         assert mail["To"] == "ops@example.org"
         assert f"{kind} " in mail["Subject"]
         assert sentence in mail.get_payload()
+
+
+def decided(*steps, **settings):
+    """Return what is told at each time, by the key and the time of it."""
+    kept, told = {}, []
+    for at, key in steps:
+        is_told, before, kept = ways.decide(kept, key, now=float(at), ways=Ways(**settings))
+        told.append((is_told, before))
+    return told
+
+
+def test_a_repeat_of_days_is_kept_for_days():
+    day = 86_400
+    steps = [(1000, "a"), (1000 + day // 2, "a"), (1000 + day, "a")]
+    assert decided(*steps, repeat_s=float(day)) == [(True, 0), (False, 0), (True, 1)]
+
+
+def test_what_was_held_back_is_counted_for_as_long_as_it_takes():
+    assert decided((1000, "a"), (1001, "a"), (1002, "a"), (99_000, "a")) == [
+        (True, 0),
+        (False, 0),
+        (False, 0),
+        (True, 2),
+    ]
+
+
+def test_a_clock_that_was_wrong_silences_nobody():
+    assert decided((9_000_000, "a"), (1000, "a")) == [(True, 0), (True, 0)]
+
+
+def test_a_flood_of_many_things_is_remembered_only_so_far():
+    kept = {}
+    for number in range(ways.KNOWN * 2):
+        _, _, kept = ways.decide(kept, f"k{number}", now=1e6 + number, ways=Ways(most=1))
+    assert len(kept["last"]) <= ways.KNOWN
