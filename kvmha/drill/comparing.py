@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 from kvmha.drill.records import BROKEN, PASSED
-from kvmha.drill.timeline import ASKED, FENCED, LOST, STARTED
+from kvmha.drill.timeline import ANSWERS, ASKED, FENCED, LOST, STARTED
 from kvmha.record import Record
 
 TYPE_CHECKING = False
@@ -21,6 +21,10 @@ SLOWER = 1.5
 """From which ratio on a difference is told: runs of one and the same cluster differ by less (docs/recovery-time.md)."""
 
 
+TOLD_S = 0.2
+"""The least difference of a phase that explains anything."""
+
+
 class Figures(Record):
     """What many drills together say of the guests' service."""
 
@@ -33,15 +37,19 @@ class Figures(Record):
     """How many times a guest or an address was away in a minute of drills."""
     trend: float | None
     """The mean recovery of the later half by that of the earlier one."""
+    failures_trend: float | None = None
+    """The failures per minute of the later half by those of the earlier one."""
 
 
 def phase_times(outcome: Outcome) -> dict[str, float]:
     """Return what each phase of a failover took by itself, in seconds."""
     first = {phase: min((m.at for m in outcome.moments if m.phase == phase), default=None) for phase in
              (LOST, ASKED, FENCED)}  # fmt: skip
-    started = max((m.at for m in outcome.moments if m.phase == STARTED), default=None)
+    started, answers = (max((m.at for m in outcome.moments if m.phase == phase), default=None) for phase in
+                        (STARTED, ANSWERS))  # fmt: skip
     points = [("detection", 0.0, first[LOST]), ("decision", first[LOST], first[ASKED]),
-              ("fencing", first[ASKED], first[FENCED]), ("start", first[FENCED], started)]  # fmt: skip
+              ("fencing", first[ASKED], first[FENCED]), ("start", first[FENCED], started),
+              ("boot", started, answers)]  # fmt: skip
     return {
         name: round(end - begin, 3)
         for name, begin, end in points
@@ -83,7 +91,9 @@ def compared(outcome: Outcome, others: Sequence[Outcome]) -> str:
         if known:
             changes.append((seconds - statistics.median(known), name, seconds, statistics.median(known)))
     because = max(changes, default=None) if ratio > 1 else min(changes, default=None)
-    why = f": {because[1]} took {because[2]:.1f} s instead of {because[3]:.1f}" if because else ""
+    why = ""
+    if because is not None and abs(because[0]) >= TOLD_S:
+        why = f": {because[1]} took {because[2]:.1f} s instead of {because[3]:.1f}"
     return f"{word} than {count}{why}"
 
 
@@ -93,18 +103,32 @@ def figures(outcomes: Sequence[Outcome]) -> Figures:
         [each.took for each in outcome.recoveries if each.took is not None and _was_away(each.took, each.gap_s)]
         for outcome in outcomes
     ]
-    flat = [seconds for each in times for seconds in each]
-    minutes = sum(each.took_s for each in outcomes) / 60
     half = len(times) // 2
-    early, late = [s for each in times[:half] for s in each], [s for each in times[half:] for s in each]
+    parts = [([s for each in times[first:last] for s in each], _minutes(outcomes[first:last]))
+             for first, last in ((0, len(times)), (0, half), (half, len(times)))]  # fmt: skip
+    rates = [len(found) / minutes if minutes else None for found, minutes in parts]
+    means = [statistics.fmean(found) if found else None for found, _ in parts]
     return Figures(
         runs=len(outcomes),
         passed=sum(each.result == PASSED for each in outcomes),
         broken=sum(each.result == BROKEN for each in outcomes),
-        mean_recovery_s=round(statistics.fmean(flat), 2) if flat else None,
-        failures_per_minute=round(len(flat) / minutes, 3) if minutes else None,
-        trend=round(statistics.fmean(late) / statistics.fmean(early), 2) if early and late else None,
+        mean_recovery_s=_rounded(means[0]),
+        failures_per_minute=_rounded(rates[0], 3),
+        trend=_ratio(means[2], means[1]),
+        failures_trend=_ratio(rates[2], rates[1]),
     )
+
+
+def _minutes(outcomes: Sequence[Outcome]) -> float:
+    return sum(each.took_s for each in outcomes) / 60
+
+
+def _rounded(value: float | None, digits: int = 2) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _ratio(later: float | None, earlier: float | None) -> float | None:
+    return round(later / earlier, 2) if later is not None and earlier else None
 
 
 def _was_away(took: float, gap: float | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from html import escape
 
-from kvmha.drill import catalogue, comparing, timeline
+from kvmha.drill import catalogue, comparing, drawing, timeline
 from kvmha.drill.records import ABORTED, ERROR, PASSED
 
 TYPE_CHECKING = False
@@ -14,46 +14,81 @@ if TYPE_CHECKING:
 
     from kvmha.drill.records import Outcome, Recovery
 
-COLOURS = {
-    timeline.FAULT: "#8a1c1c", timeline.LOST: "#b03030", timeline.ASKED: "#c06010", timeline.FENCED: "#c08a10",
-    timeline.START_ASKED: "#5a7d2f", timeline.PROCESS: "#3c8a4a", timeline.STARTED: "#2f7d32",
-    timeline.ANSWERS: "#1f6f8b", timeline.RETURNED: "#506080",
-}  # fmt: skip
-PHASE_COLOURS = {"detection": "#b03030", "decision": "#c06010", "fencing": "#c08a10", "start": "#2f7d32"}
-
 STYLE = """\
-body{font:16px/1.45 system-ui,sans-serif;margin:0 auto;padding:1rem;max-width:60rem;color:#222;background:#fff}
-h1{font-size:1.4rem;margin:.2rem 0}h2{font-size:1.1rem;margin:1.6rem 0 .4rem}
-.passed{color:#2f7d32}.bad{color:#b03030}.scroll{overflow-x:auto}
-table{border-collapse:collapse}td,th{padding:.2rem .7rem .2rem 0;text-align:left;vertical-align:top}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-svg{max-width:100%;height:auto;display:block}pre{white-space:pre-wrap;font-size:.85rem}
+:root{color-scheme:light dark;--ink:#1d2733;--dim:#5d6b7a;--line:#dfe4ea;--paper:#fff;--card:#f4f6f8}
+@media(prefers-color-scheme:dark){:root{--ink:#e4e8ec;--dim:#9aa7b4;--line:#37424d;--paper:#161b20;--card:#20272e}}
+*{box-sizing:border-box}
+h1,p,.tile{overflow-wrap:anywhere}
+body{font:16px/1.5 system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans-serif;margin:0 auto;padding:1rem 1rem 3rem;
+max-width:56rem;color:var(--ink);background:var(--paper)}
+h1{font-size:1.4rem;line-height:1.25;margin:.4rem 0}h2{font-size:1.1rem;margin:2rem 0 .6rem}p{margin:.5rem 0}
+.badge{display:inline-block;padding:.05rem .6rem;border-radius:1rem;color:#fff;font-size:1rem;vertical-align:.1rem}
+.good{background:#2e8b57}.bad{background:#c0392b}.ill{color:#c0392b}.dim{color:var(--dim);fill:var(--dim)}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.6rem;margin:1rem 0}
+.tile{background:var(--card);border-radius:.5rem;padding:.5rem .8rem}.tile b{display:block;font-size:1.25rem}
+.tile span{color:var(--dim);font-size:.85rem}
+.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.92rem}
+td{overflow-wrap:anywhere;min-width:2.5rem}
+td,th{padding:.3rem 1rem .3rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
+th{color:var(--dim);font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+svg{display:block;overflow:visible;font-size:12.5px;font-variant-numeric:tabular-nums}svg text{fill:var(--ink)}
+svg .dim{fill:var(--dim);font-size:12px}
+svg .who{font-weight:600}svg .on{fill:#fff;font-weight:600}svg .late{fill:#c0392b;font-weight:600}
+.grid{stroke:var(--line)}.foretold{stroke:var(--ink);stroke-width:2;stroke-dasharray:3 2}
+.limit{stroke:var(--ink);stroke-width:3}
+.keys{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;font-size:.92rem}
+.key i{display:inline-block;width:.8rem;height:.8rem;border-radius:.2rem;margin-right:.35rem}
+details{border:1px solid var(--line);border-radius:.5rem;padding:.4rem .8rem;margin:.6rem 0}
+summary{cursor:pointer;font-weight:600}pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:.82rem}
+@media print{details>*{display:block}}
 """
-
-WIDTH, LEFT, ROW, TOP = 760, 240, 24, 26
 
 
 def html(outcome: Outcome, before: Sequence[Outcome]) -> str:
     """Return the page; ``before`` are the drills that it is compared with."""
     order = outcome.order
-    target = order.guest or order.node
-    title = f"Drill {order.drill} of {target}"
+    title = f"Drill {order.drill} of {order.guest or order.node}"
+    badge = "good" if outcome.result == PASSED else "bad"
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{escape(title)}</title><style>{STYLE}</style></head><body>
-<h1>{escape(title)}: <span class="{"passed" if outcome.result == PASSED else "bad"}">{outcome.result}</span></h1>
-<p>{escape(_head(outcome))}</p>
-{_paragraph(outcome.said)}{_paragraph(comparing.compared(outcome, before))}
+<p class="dim">{escape(_head(outcome))}</p>
+<h1>{escape(title)} <span class="badge {badge}">{outcome.result}</span></h1>
+{_paragraph(outcome.said, "ill" if outcome.result != PASSED else "")}{_tiles(outcome)}
+{_breaches(outcome)}{_recoveries(outcome)}{_phases(outcome)}{_timeline(outcome)}{_history(outcome, before)}
 <h2>What was done</h2><p>{escape(_done(outcome))}</p>
-{_recoveries(outcome)}{_phases(outcome)}{_timeline(outcome)}{_breaches(outcome)}{_expected(outcome)}{_gates(outcome)}
-<h2>How it was watched</h2><p>{escape(_watched(outcome))}</p>
-<details><summary>Log</summary><pre>{escape(chr(10).join(outcome.log))}</pre></details>
-</body></html>
+{_expected(outcome)}{_gates(outcome)}<h2>How it was watched</h2><p>{escape(_watched(outcome))}</p>
+{_fold("Log", f"<pre>{escape(chr(10).join(outcome.log))}</pre>")}</body></html>
 """
 
 
-def _paragraph(text: str) -> str:
-    return f"<p>{escape(text)}</p>\n" if text else ""
+def _fold(title: str, body: str, *, is_open: bool = False) -> str:
+    return f"<details{' open' if is_open else ''}><summary>{escape(title)}</summary>{body}</details>\n"
+
+
+def _tiles(outcome: Outcome) -> str:
+    longest = max((each for each in outcome.recoveries if each.took is not None), key=lambda each: each.took or 0.0,
+                  default=None)  # fmt: skip
+    tiles = [
+        (f"{longest.took:.1f} s", f"longest away: {longest.name}") if longest is not None and longest.took is not None
+        else ("nobody", "was away"),
+        (f"{outcome.took_s:.0f} s", "from begin to end"),
+        (str(len(outcome.breaches)) if outcome.breaches else "all held", "invariants" + (" broken" * bool(
+            outcome.breaches))),
+    ]  # fmt: skip
+    tiles += [
+        (f"{len(each.lost)} of {each.acknowledged}", f"acknowledged writes lost: {each.name}")
+        for each in outcome.written
+    ]
+    body = "".join(
+        f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span></div>' for value, name in tiles
+    )
+    return f'<div class="tiles">{body}</div>'
+
+
+def _paragraph(text: str, kind: str = "") -> str:
+    style = f' class="{kind}"' if kind else ""
+    return f"<p{style}>{escape(text)}</p>\n" if text else ""
 
 
 def _head(outcome: Outcome) -> str:
@@ -71,9 +106,13 @@ def _done(outcome: Outcome) -> str:
 
 def _watched(outcome: Outcome) -> str:
     clocks = ", ".join(f"{node} {value * 1000:+.0f} ms" for node, value in sorted(outcome.offsets.items()))
+    stalled = (
+        f" The runner's machine itself stood still for {outcome.stalled_s:.1f} s, which counts as nobody's absence."
+    )
     return (
         f"{outcome.looks} looks at the processes and addresses of all nodes, never more than "
         f"{outcome.longest_pause_s:.2f} s apart on a node that was there. Clocks against the runner's: {clocks}."
+        f"{stalled if outcome.stalled_s else ''}"
     )
 
 
@@ -96,15 +135,21 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> 
 def _recoveries(outcome: Outcome) -> str:
     if not outcome.recoveries:
         return ""
-    head = ("", "on", "start asked", "process up", "started", "answers", "client waited", "foretold", "limit")
+    head = ("", "on", "storage ready", "start asked", "process up", "started", "guest agent", "answers",
+            "client waited", "foretold", "limit")  # fmt: skip
     rows = [
-        (each.name, each.node, *map(_seconds, (each.start_asked, each.process_up, each.started, each.answers,
-                                               each.gap_s, each.expected_s, each.limit_s)))
+        (each.name, each.node, *map(_seconds, (
+            each.storage_ready, each.start_asked, each.process_up, each.started, each.guest_agent, each.answers,
+            each.gap_s, each.expected_s, each.limit_s,
+        )))
         for each in outcome.recoveries
     ]  # fmt: skip
     late = [each.name for each in outcome.recoveries if _is_late(each)]
-    said = f'<p class="bad">Later than promised: {escape(", ".join(late))}</p>' if late else ""
-    return f"<h2>Recovery, seconds from the fault</h2>\n{_table(head, rows, 7)}{said}"
+    said = f'<p class="ill">Later than promised: {escape(", ".join(late))}</p>' if late else ""
+    key = '<p class="dim">A dashed line is what was foretold, a whole one what was promised.</p>'
+    drawn = drawing.of_recoveries(outcome.recoveries)
+    figures = _fold("All times, in seconds from the fault", _table(head, rows, 9))
+    return f"<h2>Who was away, and how long</h2>\n{said}{drawn}{key if drawn else ''}{figures}"
 
 
 def _is_late(recovery: Recovery) -> bool:
@@ -113,61 +158,34 @@ def _is_late(recovery: Recovery) -> bool:
 
 def _phases(outcome: Outcome) -> str:
     times = comparing.phase_times(outcome)
-    if not times:
-        return ""
-    end = sum(times.values()) or 1.0
-    parts, x = [], 0.0
-    for name, seconds in times.items():
-        wide = WIDTH * seconds / end
-        parts.append(f'<rect x="{x:.1f}" y="0" width="{max(wide, 1):.1f}" height="22" fill="{PHASE_COLOURS[name]}"/>')
-        x += wide
-    key = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in times.items())
-    drawn = f'<svg viewBox="0 0 {WIDTH} 22" role="img" aria-label="{escape(key)}">{"".join(parts)}</svg>'
-    keys = "".join(
-        f'<span style="color:{PHASE_COLOURS[name]}">&#9632;</span> {name} {seconds:.2f} s &nbsp; '
-        for name, seconds in times.items()
-    )
-    return f"<h2>Where the time went</h2>{drawn}<p>{keys}</p>\n"
+    return f"<h2>Where the time went</h2>{drawing.of_phases(times)}" if times else ""
 
 
 def _timeline(outcome: Outcome) -> str:
     if not outcome.moments:
         return ""
-    return f'<h2>Timeline</h2><div class="scroll">{svg(outcome)}</div>\n'
+    phases = dict.fromkeys(moment.phase for moment in outcome.moments)
+    rows = [(phase, timeline.SAID_BY.get(phase, "")) for phase in phases]
+    who = _fold("Who tells of what", _table(("phase", "told by"), rows, 0))
+    every = [(each.phase, each.subject, each.node, _seconds(each.at)) for each in outcome.moments]
+    table = _fold("The same as a table", _table(("phase", "of", "on", "s"), every, 1))
+    return f"<h2>Timeline</h2>\n{drawing.of_timeline(outcome.moments)}{table}{who}"
 
 
-def svg(outcome: Outcome) -> str:
-    """Return what happened as a picture: a row for each moment, at its time."""
-    end = max(max(moment.at for moment in outcome.moments), 1.0)
-    step = next((size for size in (0.5, 1, 2, 5, 10, 30, 60, 120) if end / size <= 10), 300)
-    bottom = TOP + ROW * len(outcome.moments)
-    scale = (WIDTH - LEFT - 70) / end
-    parts = []
-    for number in range(int(end / step) + 1):
-        x = LEFT + number * step * scale
-        parts.append(f'<line x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{bottom}" stroke="#ddd"/>')
-        parts.append(f'<text x="{x:.1f}" y="14" font-size="11" text-anchor="middle">{number * step:g} s</text>')
-    for place, moment in enumerate(outcome.moments):
-        y = TOP + ROW * place
-        x = LEFT + moment.at * scale
-        where = f" on {moment.node}" if moment.node else ""
-        colour = COLOURS.get(moment.phase, "#506080")
-        label = escape(f"{moment.phase} {moment.subject}{where}")
-        parts.append(f'<text x="0" y="{y + 15}" font-size="12">{label}</text>')
-        parts.append(f'<rect x="{LEFT}" y="{y + 9}" width="{max(x - LEFT, 0):.1f}" height="3" fill="{colour}"/>')
-        parts.append(f'<circle cx="{x:.1f}" cy="{y + 10.5}" r="5" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 9:.1f}" y="{y + 15}" font-size="12">{moment.at:.2f}</text>')
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 6}" width="{WIDTH}" '
-        f'font-family="sans-serif" role="img" aria-label="timeline">{"".join(parts)}</svg>'
-    )
+def _history(outcome: Outcome, before: Sequence[Outcome]) -> str:
+    said = comparing.compared(outcome, before)
+    alike = [each.recovery_s for each in comparing.alike(outcome, before) if each.recovery_s is not None]
+    if not said or outcome.recovery_s is None or not alike:
+        return ""
+    drawn = drawing.of_history((*alike, outcome.recovery_s))
+    return f"<h2>Beside the drills before it</h2>\n{_paragraph(said)}{drawn}"
 
 
 def _breaches(outcome: Outcome) -> str:
     if not outcome.breaches:
-        return "<h2>Invariants</h2><p>All held, during the drill and after it.</p>\n"
+        return ""
     rows = [(each.rule, each.subject, each.said) for each in outcome.breaches]
-    return f'<h2 class="bad">Invariants that did not hold</h2>\n{_table(("rule", "of", "what was seen"), rows, 0)}'
+    return f'<h2 class="ill">Invariants that did not hold</h2>\n{_table(("rule", "of", "what was seen"), rows, 0)}'
 
 
 def _expected(outcome: Outcome) -> str:
@@ -175,14 +193,16 @@ def _expected(outcome: Outcome) -> str:
     if not found.fates and not found.said:
         return ""
     rows = [(each.name, each.how, " ".join(each.nodes) or "nowhere", _seconds(each.back_s)) for each in found.fates]
-    words = "".join(f"<p>{escape(said)}</p>" for said in found.said)
-    table = _table(("", "what becomes of it", "where", "back after"), rows, 1) if rows else ""
+    words = "".join(f"<p>{escape(f'{said[:1].upper()}{said[1:]}.')}</p>" for said in found.said)
+    table = _table(("", "what becomes of it", "where", "back after, s"), rows, 1) if rows else ""
     return f"<h2>What was foretold</h2>\n{words}{table}"
 
 
 def _gates(outcome: Outcome) -> str:
-    rows = [(name, "open" if is_open else "closed, passed by order", said) for name, is_open, said in outcome.gates]
-    return f"<h2>Gates</h2>\n{_table(('gate', '', ''), rows, 0)}" if rows else ""
+    rows = [(name, "open" if is_open else "closed", said) for name, is_open, said in outcome.gates]
+    closed = [name for name, is_open, _ in outcome.gates if not is_open]
+    title = f"Gates: {', '.join(closed)} closed, passed by order" if closed else "Gates: all open"
+    return _fold(title, _table(("gate", "", ""), rows, 0), is_open=bool(closed)) if rows else ""
 
 
 def junit(outcome: Outcome) -> str:

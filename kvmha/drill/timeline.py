@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 FAULT, LOST, DECIDED, ASKED, FENCED, STORAGE, START_ASKED, PROCESS, RUNS, AGENT_STARTED, STARTED, GUEST_AGENT = (
     "fault", "lost", "decided", "fencing asked", "fenced", "storage ready", "start asked", "process up", "domain runs",
-    "started by its agent", "started", "guest agent",
+    "agent done", "started", "guest agent",
 )  # fmt: skip
 ANSWERS, RETURNED, UNDONE = "answers", "node back", "undone"
 ORDER = (

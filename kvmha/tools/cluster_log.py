@@ -30,7 +30,7 @@ def since_argv(at: float, guests: Iterable[str] = ()) -> tuple[str, ...]:
 
 
 LOST, DECIDED, FENCING_ASKED, FENCING_CONFIRMED, START_ASKED, STARTED, AGENT_STARTED = (
-    "lost", "decided", "fencing asked", "fencing confirmed", "start asked", "started", "started by its agent",
+    "lost", "decided", "fencing asked", "fencing confirmed", "start asked", "started", "agent done",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
+    from kvmha.drill.comparing import Figures
     from kvmha.drill.records import Outcome, Recovery
     from kvmha.host import Host
 
@@ -77,15 +78,22 @@ def _history(args: argparse.Namespace, host: Host) -> int:
         said = comparing.compared(each, known)
         target = each.order.guest or each.order.node
         print(f"{each.id}  {target}  {each.result}  {took}{f'  {said}' if said else ''}")
-    if figures.mean_recovery_s is not None:
-        trend = f", the later half {figures.trend:g} times the earlier one" if figures.trend is not None else ""
-        print(
-            f"{figures.runs} drills, {figures.passed} passed; mean time to recovery {figures.mean_recovery_s:.1f} s"
-            f"{trend}; {figures.failures_per_minute:.2f} failures per minute"
-        )
-    else:
-        print(f"{figures.runs} drills, {figures.passed} passed")
+    print(_sum(figures))
     return 0
+
+
+def _sum(figures: Figures) -> str:
+    said = f"{figures.runs} drills, {figures.passed} passed"
+    if figures.mean_recovery_s is None or figures.failures_per_minute is None:
+        return said
+    return (
+        f"{said}; mean time to recovery {figures.mean_recovery_s:.1f} s{_trend(figures.trend)}; "
+        f"{figures.failures_per_minute:.2f} failures per minute{_trend(figures.failures_trend)}"
+    )
+
+
+def _trend(ratio: float | None) -> str:
+    return f" (the later half {ratio:g} times the earlier one)" if ratio is not None else ""
 
 
 def _row(outcome: Outcome) -> dict[str, object]:

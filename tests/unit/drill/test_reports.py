@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from kvmha.cli.drill import telling
-from kvmha.drill import clients, comparing, page, timeline
+from kvmha.drill import clients, comparing, drawing, page, timeline
 from kvmha.drill.records import ABORTED, BROKEN, LATE, PASSED, Expected, Moment, Recovery
 from kvmha.drill.timeline import Seen
 from kvmha.errors import UserError
@@ -143,6 +143,22 @@ def test_the_figures_are_of_all_drills_and_their_trend():
     assert comparing.figures([]).mean_recovery_s is None
 
 
+def test_both_figures_have_a_trend():
+    """In the later half somebody was away twice as often, and half as long."""
+    calm, busy = run(1, took=10.0), run(2, took=5.0)
+    busy = busy.replace(recoveries=(*busy.recoveries, *busy.recoveries))
+    found = comparing.figures([calm, calm, busy, busy])
+    assert (found.trend, found.failures_trend, found.failures_per_minute) == (0.5, 2.0, 1.5)
+    said = telling._sum(found)
+    assert "mean time to recovery 6.7 s (the later half 0.5 times the earlier one)" in said
+    assert "1.50 failures per minute (the later half 2 times the earlier one)" in said
+
+
+def test_a_difference_that_explains_nothing_is_not_given_as_the_reason():
+    said = comparing.compared(run(9, took=21.0).replace(moments=()), [run(1), run(2)])
+    assert said == "2.1 times slower than the median of the last 2"
+
+
 # ----------------------------------------------------------------------- pages
 
 
@@ -179,15 +195,103 @@ def test_the_page_is_whole_fetches_nothing_and_shows_what_was_seen(result):
     assert result in shown
     assert "a <b> & c" in shown
     assert "2.1 times slower" in shown
-    assert "fencing asked n2" in shown
+    assert "n2 fencing asked" in " ".join(shown.split())
     assert 'name="viewport"' in text
 
 
 def test_the_picture_is_xml_in_which_time_goes_to_the_right():
-    root = ElementTree.fromstring(page.svg(run(5)))
-    marks = [float(each.get("cx")) for each in root.iter("{http://www.w3.org/2000/svg}circle")]
+    root = ElementTree.fromstring(drawing.of_timeline(run(5).moments))
+    marks = [float(each.get("cx").rstrip("%")) for each in root.iter("{http://www.w3.org/2000/svg}circle")]
     assert marks == sorted(marks)
     assert len(marks) == 5
+    assert marks[-1] <= 100
+
+
+def test_a_bar_begins_where_what_led_to_it_was():
+    """A guest waits for the fencing of its node; every other step follows the one before it of the same subject."""
+    made = run(5).moments
+    assert [(m.phase, since) for m, since in zip(made, drawing.begins(made))] == [
+        ("fault", 0.0), ("lost", 0.0), ("fencing asked", 2.0), ("fenced", 2.5), ("started", 5.5),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("times", [{"detection": 2.0}, {"detection": 0.0}, {"detection": 1.0, "boot": 99.0}])
+def test_the_bar_of_phases_is_as_wide_as_the_page(times):
+    drawn = drawing.of_phases(times).partition("<p")[0]
+    widths = [float(each.get("width").rstrip("%")) for each in
+              ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}rect")]  # fmt: skip
+    assert sum(widths) <= 101
+
+
+def test_of_clients_that_stood_still_themselves_nothing_is_said():
+    """Nobody was asked from 2 to 9: that this machine stood still is not the guest's absence."""
+    answers = [T + tenth / 10 for tenth in (*range(-10, 20), *range(90, 120))]
+    assert clients.longest_gap(answers, T, T + 12) == pytest.approx(7.1)
+    stalls = ((T + 2.0, T + 8.9),)
+    assert clients.longest_gap(answers, T, T + 12, stalls) == pytest.approx(0.2)
+    seen = SEEN.replace(answers={"web1": answers}, stalls=stalls, until=T + 12)
+    assert [m.phase for m in timeline.moments(seen, ("web1",)) if m.phase == "answers"] == []
+    # A guest that is away for longer than that is still seen to be.
+    gone = [at for at in answers if at < T + 2 or at > T + 11.5]
+    assert clients.longest_gap(gone, T, T + 12, stalls) == pytest.approx(9.7 - 6.9, abs=0.2)
+
+
+def test_a_client_that_stands_still_notes_it(monkeypatch):
+    """The thread that asks is held up for longer than it takes for a stall, by its own selector."""
+    import selectors
+    import time
+
+    held = []
+
+    class Slow(selectors.DefaultSelector):
+        def select(self, timeout=None):
+            if not held:
+                held.append(time.sleep(clients.STALL_S * 2))
+            return super().select(timeout)
+
+    monkeypatch.setattr(clients.selectors, "DefaultSelector", Slow)
+    target = clients.Target(name="vip", kind=clients.ADDRESS, address="127.0.0.1", port=clients.CLOSED_PORT)
+    with clients.Clients((target,)) as asked:
+        until = time.monotonic() + 20
+        while time.monotonic() < until and not asked.stalls:
+            time.sleep(0.05)
+    assert asked.stalls
+    assert asked.stalls[0][1] - asked.stalls[0][0] > clients.STALL_S
+
+
+def test_every_phase_has_its_place_its_colour_and_its_witness():
+    assert set(timeline.ORDER) == set(timeline.SAID_BY) == set(drawing.COLOURS)
+    assert set(timeline.PHASES.values()) < set(timeline.ORDER)
+
+
+DETAILED = Seen(
+    struck_at=T, until=T + 20, node="n2",
+    entries=(
+        entry(2.8, cluster_log.LOST, "n2"), entry(2.9, cluster_log.DECIDED, "n2"),
+        entry(4.0, cluster_log.START_ASKED, "web1", "n1"), entry(5.0, cluster_log.AGENT_STARTED, "web1"),
+        entry(5.1, cluster_log.STARTED, "web1", "n1"), entry(5.0, cluster_log.AGENT_STARTED, "web9"),
+    ),
+    processes={("web1", "n1"): T + 4.4}, running={("web1", "n1"): T + 4.6, ("web1", "n2"): T - 50},
+    agents={("web1", "n1"): T + 9.0}, promoted={("data-web1", "n1"): T + 3.95, ("data-web1", "n2"): T - 50},
+    disks={"data-web1": "web1"}, fenced_at=T + 3.9, back_at=T + 15,
+)  # fmt: skip
+
+
+def test_drbd_libvirt_the_agent_and_the_guest_agent_have_their_phases():
+    found = timeline.moments(DETAILED, ("web1",))
+    assert [(round(m.at, 2), m.phase, m.subject) for m in found] == [
+        (0.0, "fault", "n2"), (2.8, "lost", "n2"), (2.9, "decided", "n2"), (3.9, "fenced", "n2"),
+        (3.95, "storage ready", "web1"), (4.0, "start asked", "web1"), (4.4, "process up", "web1"),
+        (4.6, "domain runs", "web1"), (5.0, "agent done", "web1"), (5.1, "started", "web1"),
+        (9.0, "guest agent", "web1"), (15.0, "node back", "n2"),
+    ]  # fmt: skip
+    (web1,) = timeline.recoveries(DETAILED, found, ["web1"], {"web1": "n1"}, Expected())
+    assert (round(web1.storage_ready, 2), round(web1.guest_agent, 2)) == (3.95, 9.0)
+
+
+def test_what_a_journal_tells_comes_before_the_history_of_fencing():
+    told = DETAILED.replace(entries=(*DETAILED.entries, entry(3.5, cluster_log.FENCING_CONFIRMED, "n2")))
+    assert [round(m.at, 2) for m in timeline.moments(told, ()) if m.phase == "fenced"] == [3.5]
 
 
 @pytest.mark.parametrize(
