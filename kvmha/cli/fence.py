@@ -12,6 +12,7 @@ import sys
 
 from kvmha import alert
 from kvmha.alert import Alert
+from kvmha.cli import power_cycle
 from kvmha.errors import UserError
 from kvmha.gather import fencing
 from kvmha.host import CommandError
@@ -53,7 +54,8 @@ def add(subparsers: Any) -> None:
         "prove",
         help="try every path of every fence device",
         description="Ask every fence device for the power of its target, through the real fence agent with the "
-        "device's own options, from every node that may have to use it; nothing is switched. Results are kept in the "
+        "device's own options, from every node that may have to use it; nothing is switched, unless --power-cycle "
+        "orders that, which is the drill power-cut under all its gates. Results are kept in the "
         f"cluster, and count for {fencing_proof.FRESH_S / fencing_proof.DAY_S:.0f} days (kvmha status). Exit code 0: "
         "every path is proven; 1: one failed, or was not tried lately; 2: bad input.",
     )
@@ -63,6 +65,7 @@ def add(subparsers: Any) -> None:
     prove.add_argument(
         "--count", metavar="N", default=str(COUNT), help=f"how often each path is tried, 1 to {MOST} (default: {COUNT})"
     )
+    power_cycle.add_options(prove)
     prove.add_argument("--json", action="store_true", help="as JSON")
     prove.set_defaults(handler=handler)
 
@@ -70,6 +73,7 @@ def add(subparsers: Any) -> None:
 def handler(args: argparse.Namespace, host: Host) -> int:
     """Try, keep, ask the others, and print what is known of every path."""
     count = _count(args.count)
+    power_cycle.check(args)
     facts = _facts(host)
     here = host.name()
     known = _paths(facts, args.node)
@@ -82,15 +86,19 @@ def handler(args: argparse.Namespace, host: Host) -> int:
             others = [node for node in facts.node_names if node != here]
             silent = {node: why for node in others if (why := _ask(host, node, args, count))}
         facts = _facts(host)
+    cycle = power_cycle.run(args, host, facts, here) if args.power_cycle else None
+    facts = _facts(host) if cycle is not None else facts
     shown = [path for path in known if path.node == here] if args.here else known
     now = host.wall_clock()
     judged = fencing_proof.judge(shown, fencing.trials(facts), now=now)
     if args.json:
-        print(json.dumps(_as_json(judged, silent, now=now), indent=2))
+        more = {"power_cycle": cycle.told} if cycle is not None else {}
+        print(json.dumps({**_as_json(judged, silent, now=now), **more}, indent=2))
     else:
         for line in lines(judged, silent, now=now):
             print(line)
-    return 0 if judged and all(each.is_proven for each in judged) else UNPROVEN
+    has_passed = cycle is None or cycle.has_passed
+    return 0 if has_passed and judged and all(each.is_proven for each in judged) else UNPROVEN
 
 
 def _count(text: str) -> int:
@@ -164,6 +172,7 @@ def _as_json(judged: Sequence[Judged], silent: dict[str, str], *, now: float) ->
                 "age_s": round(now - trial.at, 1) if trial is not None else None,
                 "median_s": fencing_proof.percentile(trial.seconds, 50) if trial and trial.seconds else None,
                 "p90_s": fencing_proof.percentile(trial.seconds, 90) if trial and trial.seconds else None,
+                "cycled_at": (trial.cycled_at or None) if trial is not None else None,
                 "worst_s": max(trial.seconds) if trial and trial.seconds else None,
                 "said": trial.said if trial is not None else "",
             }
@@ -174,17 +183,20 @@ def _as_json(judged: Sequence[Judged], silent: dict[str, str], *, now: float) ->
 
 def lines(judged: Sequence[Judged], silent: dict[str, str], *, now: float) -> Iterator[str]:
     """Yield a table of all paths, and a sentence on them."""
-    rows: list[tuple[str, ...]] = [("target", "device", "from", "state", "median", "90 %", "worst", "tried")]
+    rows: list[tuple[str, ...]] = [
+        ("target", "device", "from", "state", "median", "90 %", "worst", "tried", "switched")
+    ]
     for each in judged:
         path, trial = each.path, each.trial
         if trial is None:
-            rows.append((path.target, path.device, path.node, "untried", "-", "-", "-", "never"))
+            rows.append((path.target, path.device, path.node, "untried", "-", "-", "-", "never", "never"))
             continue
         times = [
             f"{value:.2f} s" if trial.seconds else "-"
             for value in (*(fencing_proof.percentile(trial.seconds, part) for part in (50, 90, 100)),)
         ]
-        rows.append((path.target, path.device, path.node, trial.state, *times, fencing_proof.ago(now - trial.at)))
+        ages = [fencing_proof.ago(now - at) if at else "never" for at in (trial.at, trial.cycled_at)]
+        rows.append((path.target, path.device, path.node, trial.state, *times, *ages))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()

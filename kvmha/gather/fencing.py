@@ -97,12 +97,8 @@ def switch(host: Host, facts: Facts, target: str, here: str, action: str) -> str
 
     Returns ``on``, ``off``, or ``mixed`` for several devices that differ. Raises UserError, CommandError, OSError.
     """
-    usable = [level for level in facts.fencing_of(target) if all(here not in device.banned for device in level)]
-    # Devices without levels are one alternative each; those of one level switch one power supply each.
-    if not usable:
-        raise UserError(f"no fence device of {target} may be used from {here}")
     states = set()
-    for device in usable[0]:
+    for device in chosen(facts, target, here):
         known = fence_agent.metadata(host, device.agent)
         params = fence_agent.with_secrets(host, device.id, device.params)
         values = fence_agent.options(params, known, action=action, target=target)
@@ -118,6 +114,17 @@ def switch(host: Host, facts: Facts, target: str, here: str, action: str) -> str
     if action != fence_agent.STATUS:
         return action
     return states.pop() if len(states) == 1 else "mixed"
+
+
+def chosen(facts: Facts, target: str, here: str) -> tuple[FenceDevice, ...]:
+    """Return the devices by which a node is switched from this one. Raises UserError where there are none.
+
+    Devices without levels are one alternative each; those of one level switch one power supply each.
+    """
+    for level in facts.fencing_of(target):
+        if all(here not in device.banned for device in level):
+            return tuple(level)
+    raise UserError(f"no fence device of {target} may be used from {here}")
 
 
 def limit(device: FenceDevice) -> float:

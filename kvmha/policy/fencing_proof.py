@@ -58,6 +58,8 @@ class Trial(Record):
     """What each call took that was answered, the latest last."""
     said: str = ""
     """Why it failed."""
+    cycled_at: float = 0.0
+    """When its target was really switched off by it for a trial, and came back; 0 for never."""
 
     @property
     def path(self) -> Path:
@@ -112,17 +114,19 @@ def merged(before: Iterable[Trial], made: Iterable[Trial], known: Iterable[Path]
     """Return the last trial of each path that there still is, with the times of those before it."""
     last: dict[Path, Trial] = {}
     for trial in sorted((*before, *made), key=lambda trial: trial.at):
-        earlier = last[trial.path].seconds if trial.path in last else ()
-        last[trial.path] = trial.replace(seconds=(*earlier, *trial.seconds)[-KEPT:])
+        earlier = last.get(trial.path, trial.replace(seconds=()))
+        cycled = max(earlier.cycled_at, trial.cycled_at)
+        last[trial.path] = trial.replace(seconds=(*earlier.seconds, *trial.seconds)[-KEPT:], cycled_at=cycled)
     return tuple(last[path] for path in known if path in last)
 
 
 def written(trials: Iterable[Trial]) -> str:
     """Return one node's trials as the value of its attribute: short, since every node of the cluster keeps it."""
     rows = [
-        [each.device, each.target, int(each.at), each.state, list(each.seconds[-KEPT:]), each.said[:SAID_LIMIT]]
+        [each.device, each.target, int(each.at), each.state, list(each.seconds[-KEPT:]), each.said[:SAID_LIMIT],
+         *([int(each.cycled_at)] if each.cycled_at else [])]
         for each in trials
-    ]
+    ]  # fmt: skip
     return json.dumps(rows, separators=(",", ":"))
 
 
@@ -136,13 +140,18 @@ def read(node: str, text: str) -> tuple[Trial, ...]:
 
 
 def _trial(node: str, row: Any) -> Trial:
-    device, target, at, state, seconds, said = row
+    device, target, at, state, seconds, said, *rest = row
     if state not in (ON, OFF, ANSWERS, FAILED):
         raise ValueError(state)
     return Trial(
         device=str(device), target=str(target), node=node, at=float(at), state=state,
-        seconds=tuple(float(each) for each in seconds), said=str(said),
+        seconds=tuple(float(each) for each in seconds), said=str(said), cycled_at=float(rest[0]) if rest else 0.0,
     )  # fmt: skip
+
+
+def cycled(path: Path, *, at: float) -> Trial:
+    """Return what a real power cycle proves of a path: its device switches its target, and not only answers."""
+    return Trial(device=path.device, target=path.target, node=path.node, at=at, state=ON, cycled_at=at)
 
 
 def trials_of(attributes: Mapping[str, Mapping[str, str]]) -> tuple[Trial, ...]:

@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+from kvmha.cli.drill import running
 from kvmha.cli.main import main
 from kvmha.cluster.facts import of_files
+from kvmha.errors import UserError
 from kvmha.gather import fencing
 from kvmha.host import CommandMissing, CommandTimeout, Host
 from kvmha.policy.fencing_proof import ANSWERS, ATTRIBUTE, FAILED, OFF, ON, Path
@@ -245,6 +247,9 @@ def test_what_another_node_has_kept_counts(two, capsys):
     [
         pytest.param(["--node", "n9"], "--node: no fence device is for n9; there are devices for n1, n2", id="node"),
         pytest.param(["--count", "0"], '--count: "0" is no number from 1 to 9', id="count"),
+        pytest.param(["--power-cycle"], "--power-cycle wants --node: one node at a time", id="cycle-of-what"),
+        pytest.param(["--power-cycle", "--node", "n2", "--here"], "does not go together with --here", id="cycle-here"),
+        pytest.param(["--confirm", "n2"], "--confirm and --despite are for --power-cycle", id="confirm-of-what"),
         pytest.param(["--count", "x"], '--count: "x" is no number from 1 to 9', id="count-is-a-word"),
     ],
 )
@@ -269,3 +274,37 @@ def test_a_path_that_failed_is_told(two, capsys):
     (told,) = [text for text in two.heard if "KVMHA_ALERT_KIND=fence-path-failed" in text]
     assert "KVMHA_ALERT_SUBJECT=n2" in told
     assert PASSWORD not in told
+
+
+@pytest.mark.parametrize(("code", "is_kept"), [(0, True), (1, False)])
+def test_a_power_cycle_is_the_drill_and_counts_only_where_that_passed(two, capsys, monkeypatch, code, is_kept):
+    """The drill itself is stood in for; that it is the real one is the lab's test."""
+    ordered = []
+
+    def drilled(args, _host):
+        ordered.append((args.drill, args.node, args.destructive, args.confirm, args.despite))
+        print('{"result": "so"}')
+        two.clock += 60
+        return code
+
+    monkeypatch.setattr(running, "run_handler", drilled)
+    words = ["--node", "n2", "--power-cycle", "--confirm", "n2", "--despite", "room", "--json"]
+    assert main(["fence", "prove", *words], two) == (0 if is_kept else 1)
+    assert ordered == [("power-cut", "n2", True, "n2", ["room"])]
+    told = json.loads(capsys.readouterr().out)
+    assert told["power_cycle"] == {"result": "so"}
+    assert [row["cycled_at"] for row in told["paths"]] == [two.clock if is_kept else None]
+    # What is tried every day afterwards keeps it.
+    two.clock += 86400
+    main(["fence", "prove", "--here"], two)
+    shown = capsys.readouterr().out
+    assert ("24 hours ago" in shown) is is_kept
+
+
+def test_a_closed_gate_keeps_the_power_on(two, capsys, monkeypatch):
+    def refused(args, _host):
+        raise UserError("power-cut is not run, since not every gate is open:\n  quorum: without n2 there is none")
+
+    monkeypatch.setattr(running, "run_handler", refused)
+    assert main(["fence", "prove", "--node", "n2", "--power-cycle", "--confirm", "n2"], two) == 2
+    assert "quorum: without n2 there is none" in capsys.readouterr().err
