@@ -9,9 +9,13 @@ from kvmha.alert import Alert
 from kvmha.cli import cluster_source, status
 from kvmha.drill import catalogue, journal
 from kvmha.drill.records import FENCED
+from kvmha.errors import UserError
+from kvmha.host import CommandError
 from kvmha.policy import ledger
 from kvmha.policy.fencing_proof import ago
+from kvmha.policy.ledger import Known
 from kvmha.record import plain
+from kvmha.tools import cib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +31,9 @@ BROKEN = 1
 
 ALERT_S = 30.0
 
+KNOWN = "/var/lib/kvmha/rto.json"
+"""What was foretold when --alert looked last."""
+
 
 def add(subparsers: Any) -> None:
     """Add the verb to the command line."""
@@ -39,9 +46,13 @@ def add(subparsers: Any) -> None:
         "known; 2: bad input.",
     )
     cluster_source.add_options(parser)
-    parser.add_argument("--alert", action="store_true", help="send an alert for each promise that would not be kept")
+    parser.add_argument(
+        "--alert", action="store_true",
+        help="send an alert for each promise that would not be kept any more, once for each change that makes it so",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.set_defaults(handler=run)
+    # status.look judges room for one loss, as kvmha status does unless it is asked for pairs.
+    parser.set_defaults(handler=run, pairs=False)
 
 
 def run(args: argparse.Namespace, host: Host) -> int:
@@ -49,8 +60,8 @@ def run(args: argparse.Namespace, host: Host) -> int:
     _, judged = status.look(args, host)
     entries = ledger.ledger(judged.guests, measured(host), now=host.wall_clock())
     broken = [entry for entry in entries if entry.verdict == ledger.BREAKS]
-    for entry in broken if args.alert else ():
-        alert.send(host, _alarm(entry), seconds=ALERT_S)
+    if args.alert:
+        _tell(host, entries)
     if args.json:
         print(json.dumps(plain(entries), indent=2))
     else:
@@ -73,11 +84,57 @@ def measured(host: Host) -> Iterator[Measured]:
                 )  # fmt: skip
 
 
-def _alarm(entry: Entry) -> Alert:
+def _tell(host: Host, entries: tuple[Entry, ...]) -> None:
+    """Send an alert for what is new, and remember what was foretold; where that cannot be kept, all of it is new."""
+    written = _written(host)
+    for entry, before in ledger.news(entries, _known(host)):
+        alert.send(host, _alarm(entry, before, written), seconds=ALERT_S)
+    now = host.wall_clock()
+    told = {each.guest: [each.foretold_s, each.verdict, now] for each in entries}
+    host.write(KNOWN, json.dumps(told), mode=0o600)
+
+
+def _known(host: Host) -> dict[str, Known]:
+    try:
+        told = json.loads(host.read(KNOWN))
+        return {
+            str(name): Known(foretold_s=None if seconds is None else float(seconds), verdict=str(verdict), at=float(at))
+            for name, (seconds, verdict, at) in told.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _written(host: Host) -> str:
+    """Return who has written the cluster's configuration last, as Pacemaker notes it; nothing where nobody knows."""
+    try:
+        root = cib.tree(cib.live(host), "live")
+    except (CommandError, UserError):
+        return ""
+    by = " with ".join(filter(None, (root.get("update-user"), root.get("update-client"))))
+    on, at = root.get("update-origin"), root.get("cib-last-written")
+    words = [word for word in (by and f"by {by}", on and f"on {on}", at and f"at {at}") if word]
+    return f"the configuration was last written {' '.join(words)}" if words else ""
+
+
+def _alarm(entry: Entry, before: Known | None, written: str) -> Alert:
+    parts = [
+        f"{entry.guest} would be away longer than the {entry.limit_s:g} s that were promised: {entry.said}",
+        f"it was {before.foretold_s:.1f} s {_by_when(before)}" if before and before.foretold_s is not None else "",
+        written,
+    ]
     return Alert(
         kind="recovery-limit", subject=entry.guest, facts={"limit_s": f"{entry.limit_s:g}"},
-        sentence=f"{entry.guest} would be away longer than the {entry.limit_s:g} s that were promised: {entry.said}",
+        sentence="; ".join(filter(None, parts)),
     )  # fmt: skip
+
+
+def _by_when(known: Known) -> str:
+    """Return when something was foretold, in words of UTC."""
+    import datetime
+
+    when = datetime.datetime.fromtimestamp(known.at, datetime.timezone.utc)
+    return f"by the configuration of {when:%Y-%m-%d %H:%M} UTC"
 
 
 def lines(entries: tuple[Entry, ...]) -> Iterator[str]:

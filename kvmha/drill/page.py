@@ -28,7 +28,7 @@ h1{font-size:1.4rem;line-height:1.25;margin:.4rem 0}h2{font-size:1.1rem;margin:2
 .tile{background:var(--card);border-radius:.5rem;padding:.5rem .8rem}.tile b{display:block;font-size:1.25rem}
 .tile span{color:var(--dim);font-size:.85rem}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.92rem}
-td{overflow-wrap:anywhere;min-width:2.5rem}
+td{overflow-wrap:break-word}
 td,th{padding:.3rem 1rem .3rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 th{color:var(--dim);font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 svg{display:block;overflow:visible;font-size:12.5px;font-variant-numeric:tabular-nums}svg text{fill:var(--ink)}

@@ -9,7 +9,7 @@ from kvmha.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from kvmha.policy.protection import GuestRecovery
 
@@ -17,6 +17,10 @@ KEEPS, BREAKS, UNKNOWN, NOTHING = "keeps", "breaks", "unknown", "nothing promise
 
 FAR = 1.5
 """From which ratio on a measurement is said to contradict the prediction."""
+
+
+WORSE = 1.1
+"""From which ratio on a prediction that breaks a promise already is told again."""
 
 
 class Measured(Record):
@@ -85,6 +89,32 @@ def _verdict(entry: Entry, why: str) -> tuple[str, str]:
     if entry.last_s > FAR * entry.foretold_s:
         return KEEPS, f"measured {entry.last_s / entry.foretold_s:.1f} times what is foretold"
     return KEEPS, "as foretold and as measured"
+
+
+class Known(Record):
+    """What was foretold of a guest when somebody looked last."""
+
+    foretold_s: float | None
+    verdict: str
+    at: float
+
+
+def news(entries: Iterable[Entry], known: Mapping[str, Known]) -> tuple[tuple[Entry, Known | None], ...]:
+    """Return the entries whose promise would not be kept and that nobody was told of, each with what was known before:
+    those that break it for the first time, or by clearly more than the last time.
+    """
+    found = []
+    for entry in entries:
+        before = known.get(entry.guest)
+        if entry.verdict != BREAKS:
+            continue
+        is_worse = before is None or before.verdict != BREAKS or (
+            entry.foretold_s is not None and before.foretold_s is not None
+            and entry.foretold_s > before.foretold_s * WORSE
+        )  # fmt: skip
+        if is_worse:
+            found.append((entry, before))
+    return tuple(found)
 
 
 def check_invariants(entries: Iterable[Entry]) -> None:

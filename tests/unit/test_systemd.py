@@ -52,7 +52,14 @@ def test_every_timer_has_its_service_and_only_the_trial_of_fencing_is_on_from_th
     assert set(timers) <= set(services)
     assert all("WantedBy=timers.target" in text for text in timers.values())
     rules = (checkout / "packaging/debian/rules").read_text()
-    assert "packaging/systemd/*.service packaging/systemd/*.timer" in rules
+    assert all(f"packaging/systemd/*.{kind}" in rules for kind in ("service", "timer", "path"))
     assert "--no-enable --no-start" in rules
     linked = [line.split()[2] for line in rules.splitlines() if line.strip().startswith("ln -s")]
     assert linked == ["../kvmha-fence-prove.timer"]
+
+
+def test_a_change_of_the_configuration_is_what_the_foretelling_waits_for(checkout):
+    watched = units(checkout, "path")
+    assert set(watched) == {"kvmha-rto"} <= set(units(checkout, "service"))
+    assert "PathChanged=/var/lib/pacemaker/cib/cib.xml" in watched["kvmha-rto"]
+    assert "/etc/kvmha/cluster.yaml" in units(checkout, "service")["kvmha-rto"].partition("ExecStart=/usr")[2]

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from kvmha.policy import ledger
-from kvmha.policy.ledger import BREAKS, KEEPS, NOTHING, UNKNOWN, Measured
+from kvmha.policy.ledger import BREAKS, KEEPS, NOTHING, UNKNOWN, Known, Measured
 from kvmha.policy.protection import GuestRecovery
 
 NOW = 1_800_000_000.0
@@ -53,3 +53,27 @@ def test_the_median_and_the_age_are_of_what_was_measured():
     assert (entry.last_s, entry.median_s, entry.age_s) == (10.0, 13.0, 97.0)
     (slow,) = ledger.ledger([guest(10.0, 30.0)], measured(20.0), now=NOW)
     assert slow.said == "measured 2.0 times what is foretold"
+
+
+def known(foretold, verdict):
+    return {"web1": Known(foretold_s=foretold, verdict=verdict, at=NOW - 1000)}
+
+
+@pytest.mark.parametrize(
+    ("foretold", "before", "is_news"),
+    [
+        pytest.param(40.0, {}, True, id="nobody-has-looked-yet"),
+        pytest.param(40.0, known(20.0, KEEPS), True, id="a-change-has-pushed-it-beyond"),
+        pytest.param(40.0, known(40.0, BREAKS), False, id="as-it-was"),
+        pytest.param(41.0, known(40.0, BREAKS), False, id="hardly-worse"),
+        pytest.param(60.0, known(40.0, BREAKS), True, id="worse-again"),
+        pytest.param(20.0, known(40.0, BREAKS), False, id="it-keeps-it-again"),
+        pytest.param(None, known(20.0, KEEPS), False, id="not-known-any-more"),
+        pytest.param(40.0, known(None, UNKNOWN), True, id="it-was-not-known"),
+    ],
+)
+def test_people_are_told_of_a_change_and_not_of_what_stays(foretold, before, is_news):
+    entries = ledger.ledger([guest(foretold, 30.0)], [], now=NOW)
+    found = ledger.news(entries, before)
+    assert bool(found) is is_news
+    assert all(told == before.get("web1") for _, told in found)
