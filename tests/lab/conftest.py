@@ -12,7 +12,7 @@ import re
 import pytest
 
 from kvmha.host import Host
-from kvmha.lab.lab import Lab
+from kvmha.lab.lab import Lab, find
 from kvmha.lab.plan import make_plan
 from kvmha.tools import crm_mon
 from tests.lab.moving_guest import census, unmanaged
@@ -175,10 +175,14 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def lab(request):
-    """The lab of this session."""
+    """The lab of this session. KVMHA_TEST_LAB names one that is up already, and stays so."""
     if os.geteuid() != 0:
         pytest.skip("a lab needs root")
     host = Host()
+    if name := os.environ.get("KVMHA_TEST_LAB"):
+        request.session.stash[LAB] = find(host, name)
+        yield request.session.stash[LAB]
+        return
     lab = Lab(host, make_plan(f"test-{os.getpid()}", suite=os.environ.get("KVMHA_TEST_SUITE", "bookworm")))
     request.session.stash[LAB] = lab
     try:
