@@ -38,7 +38,15 @@ def add(subparsers: Subparsers) -> None:
     up.add_argument(
         "--kernel", default="container",
         help="what the nodes run on: container (this machine's kernel, the default) or uml (a kernel each of their "
-        "own, User Mode Linux, with DRBD and a watchdog; slower)",
+        "own, User Mode Linux, with DRBD and a watchdog; slower) or vagrant (virtual machines by Vagrant and libvirt; "
+        "slower still without KVM)",
+    )  # fmt: skip
+    up.add_argument(
+        "--vagrant", dest="kernel", action="store_const", const="vagrant", help="the same as --kernel vagrant"
+    )
+    up.add_argument(
+        "--sbd", default="", metavar="WAY",
+        help="how virtual machines fence themselves where a management controller does not answer: disk or diskless",
     )  # fmt: skip
     up.add_argument(
         "--package", metavar="FILE", help="kvmha's Debian package for the nodes (default: the newest in dist/)"
@@ -50,6 +58,16 @@ def add(subparsers: Subparsers) -> None:
     made = verbs.add_parser("image", help=text, description=f"{text[0].upper()}{text[1:]}.")
     made.add_argument("--suite", default="bookworm", help="Debian release of the nodes: bookworm or trixie")
     made.set_defaults(handler=_image)
+    text = "build the box that virtual machines are made of, which up --vagrant does too if it is not there"
+    made = verbs.add_parser("box", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    made.add_argument("--suite", default="bookworm", help="Debian release of the machines: bookworm or trixie")
+    made.set_defaults(handler=_box)
+    text = "write what vagrant up by hand gives its machines: kvmha's package, guests, keys and cluster.yaml"
+    made = verbs.add_parser("site", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    made.add_argument("folder", metavar="FOLDER", help="where to, such as vagrant/site")
+    made.add_argument("--nodes", type=int, default=2, help="2 or 3 machines (default: 2)")
+    made.add_argument("--suite", default="bookworm", help="Debian release of the machines: bookworm or trixie")
+    made.set_defaults(handler=_site)
     _verb(verbs, "down", _down, "remove the lab and everything that belongs to it")
     status = _verb(verbs, "status", _status, "show nodes, links, guests and where they run")
     status.add_argument("--json", action="store_true", help="as JSON")
@@ -82,7 +100,7 @@ def _up(args: argparse.Namespace, host: Host) -> int:
     from kvmha.lab.plan import make_plan
 
     begun = host.now()
-    lab = Lab(host, make_plan(args.name, nodes=args.nodes, suite=args.suite, kernel=args.kernel))
+    lab = Lab(host, make_plan(args.name, nodes=args.nodes, suite=args.suite, kernel=args.kernel, sbd=args.sbd))
     with progress_printer() as progress:
         lab.up(progress, package=args.package, bare=args.bare)
     nodes = ", ".join(node.name for node in lab.plan.nodes)
@@ -101,6 +119,34 @@ def _image(args: argparse.Namespace, host: Host) -> int:
     with progress_printer() as progress:
         built = Lab(host, make_plan("image", suite=args.suite)).build(progress)
     print(f"the image of {args.suite} is there after {host.now() - begun:.0f} s: {built.root}")
+    return 0
+
+
+def _site(args: argparse.Namespace, host: Host) -> int:
+    from kvmha.lab import vagrant_site
+    from kvmha.lab.machine import why_no_commands
+    from kvmha.lab.plan import LabError
+
+    if reason := why_no_commands(host):
+        raise LabError(reason)
+    with progress_printer() as progress:
+        vagrant_site.make(host, args.folder, nodes=args.nodes, suite=args.suite, progress=progress)
+    print(f"{args.folder}/site.tar is what vagrant up gives its machines")
+    return 0
+
+
+def _box(args: argparse.Namespace, host: Host) -> int:
+    from kvmha.lab import box
+    from kvmha.lab.machine import why_no_commands, why_no_vagrant
+    from kvmha.lab.plan import LabError, make_plan
+
+    make_plan("box", suite=args.suite)
+    if reason := why_no_commands(host) or why_no_vagrant(host):
+        raise LabError(reason)
+    begun = host.now()
+    with progress_printer() as progress:
+        built = box.ensure(host, args.suite, progress)
+    print(f"the box of {args.suite} is there after {host.now() - begun:.0f} s: {built.file}")
     return 0
 
 

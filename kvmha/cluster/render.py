@@ -9,17 +9,14 @@ from __future__ import annotations
 import functools
 import os
 import re
-import sys
-import sysconfig
 
 import jinja2
 
-from kvmha.cluster import configuration, node_files, quoting
+from kvmha.cluster import configuration, node_files, quoting, share
 from kvmha.cluster.configuration.settings import msgwait
 from kvmha.cluster.contradictions.membership import SIZES
 from kvmha.cluster.description import template
 from kvmha.cluster.surroundings import certificate_names, firewall, migration_names
-from kvmha.errors import UserError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +90,7 @@ class Templates:
 def _environment(suffix: str) -> jinja2.Environment:
     """Return what reads the templates of files with this suffix."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_folder()),
+        loader=jinja2.FileSystemLoader(share.folder("cluster-templates")),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -134,15 +131,3 @@ def _words(description: ClusterDescription) -> dict[str, object]:
         "migration_names": migration_names(description),
         "certificate_names": certificate_names(description),
     }
-
-
-def _folder() -> str:
-    """Return the folder of templates: that of the checkout, else where pip or the system's package put it."""
-    checkout = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    # Debian's pip installs below /usr/local, which sysconfig knows and sys.prefix does not.
-    shares = [f"{prefix}/share/kvmha" for prefix in (sysconfig.get_path("data"), sys.prefix, "/usr")]
-    places = [f"{place}/cluster-templates" for place in (checkout, *shares)]
-    for place in places:
-        if os.path.isdir(place):
-            return place
-    raise UserError(f"no cluster-templates in {', '.join(dict.fromkeys(places))}; install kvmha again")

@@ -16,7 +16,7 @@ import sys
 import kvmha
 from kvmha.host import SIGKILL
 from kvmha.lab import network, nodes
-from kvmha.lab.plan import BMC_PASSWORD, BMC_USER
+from kvmha.lab.plan import BMC_PASSWORD, BMC_USER, MARK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def start(host: Host, plan: LabPlan, node: NodePlan) -> None:
     host.start(
         "nsenter", f"--net={network.netns_path(plan.netns)}", "--",
         "ipmi_sim", "-n", "-c", f"{folder}/lan.conf", "-f", f"{folder}/commands", "-s", f"{folder}/state",
-        log=f"{folder}/ipmi_sim.log", env={nodes.MARK: plan.folder},
+        log=f"{folder}/ipmi_sim.log", env={MARK: plan.folder},
     )
     # fmt: on
 

@@ -8,9 +8,9 @@ import tarfile
 
 from kvmha.cluster import description, render
 from kvmha.cluster.contradictions.identity import fence_device
-from kvmha.lab import bmc, lines, uml, uml_formation
+from kvmha.lab import bmc, lines, uml, uml_formation, vagrant
 from kvmha.lab.guest import CONFIG_FOLDER
-from kvmha.lab.plan import HACLUSTER_PASSWORD, UML, LabError
+from kvmha.lab.plan import DISK, HACLUSTER_PASSWORD, UML, VAGRANT, LabError
 from kvmha.tools import crm_mon
 
 TYPE_CHECKING = False
@@ -37,23 +37,26 @@ sh ./libvirt/setup.sh
 PREPARE_TIMEOUT = 120.0
 PCS_TIMEOUT = 400.0
 START_TIMEOUT = 180.0
-UML_START_TIMEOUT = 600.0
+OWN_KERNEL_START_TIMEOUT = 600.0
 
 
-def describe(plan: LabPlan) -> str:
-    """Return the cluster.yaml of a lab: its nodes and their BMCs, its guests, and an address that follows the first."""
+def describe(plan: LabPlan, *, has_bmc: bool = True) -> str:
+    """Return the cluster.yaml of a lab: its nodes and their BMCs, its guests, and an address that follows the first.
+
+    Machines that Vagrant makes without a lab have no BMCs (``has_bmc``).
+    """
     out = [f"cluster: {plan.name}", "nodes:"]
     options = ", ".join(f"{name}: {value}" for name, value in bmc.FENCING_OPTIONS.items())
     for node in plan.nodes:
         out += [
             f"  - name: {node.name}",
             f"    addresses: [{', '.join(node.addresses)}]",
-            "    fencing:",
-            "      agent: fence_ipmilan",
-            f"      options: {{ip: {node.bmc}, {options}}}",
+            *([f"    migration_address: {node.management}"] if plan.kernel == VAGRANT else []),
         ]
+        if has_bmc:
+            out += ["    fencing:", "      agent: fence_ipmilan", f"      options: {{ip: {node.bmc}, {options}}}"]
     # Nobody makes certificates for nodes that live for an hour, or has a cluster forget a move that was given up.
-    out += _replicated(plan) if plan.kernel == UML else ["migration: {transport: tcp, given_up: restart}"]
+    out += _replicated(plan) if plan.has_kernels else ["migration: {transport: tcp, given_up: restart}"]
     out.append("guests:")
     for guest in plan.guests:
         out += [
@@ -62,7 +65,7 @@ def describe(plan: LabPlan) -> str:
             f"    prefers: {guest.prefers}",
             "    options: {migration_transport: tcp}",
         ]
-        if plan.kernel == UML:
+        if plan.has_kernels:
             out += [f"    nodes: [{_pair(plan)}]", f"    disks: [{guest.name}]", f"    memory: {uml.GUEST_MEMORY_MIB}"]
     out += [
         "floating_ips:",
@@ -77,7 +80,9 @@ def describe(plan: LabPlan) -> str:
 
 def _replicated(plan: LabPlan) -> list[str]:
     """Return what cluster.yaml says of the guest's disk, which two nodes hold, and of nodes that are slow."""
+    disk = vagrant.DATA_DISK if plan.kernel == VAGRANT else uml_formation.DISK
     return [
+        *_sbd(plan),
         "timing: {token: 5000}",
         # So slow a network makes the timeouts of a move long; nothing is held back by it.
         "migration: {transport: tcp, bandwidth: 1}",
@@ -86,10 +91,18 @@ def _replicated(plan: LabPlan) -> list[str]:
         "drbd:",
         f"  - name: {plan.guests[0].name}",
         "    minor: 0",
-        f"    disk: {uml_formation.DISK}",
+        f"    disk: {disk}",
         "    port: 7788",
         f"    nodes: [{_pair(plan)}]",
     ]
+
+
+def _sbd(plan: LabPlan) -> list[str]:
+    """Return what cluster.yaml says of sbd, which is tried when a BMC has not fenced."""
+    if not plan.sbd:
+        return []
+    devices = f"devices: [{vagrant.SBD_DISK}], " if plan.sbd == DISK else ""
+    return [f"sbd: {{{devices}module: i6300esb, watchdog_timeout: {vagrant.WATCHDOG_S}}}"]
 
 
 def _pair(plan: LabPlan) -> str:
@@ -102,6 +115,11 @@ def form(host: Host, lab: Lab, progress: Progress) -> None:
     plan = lab.plan
     first = plan.nodes[0].name
     text = describe(plan)
+    if plan.kernel == VAGRANT:
+        progress("cluster", "kvmha cluster apply")
+        vagrant.run(host, plan, "provision", first, "--provision-with", "cluster", phase="cluster", progress=progress)
+        _wait_started(host, lab, first, progress)
+        return
     wanted = description.read(text, "the lab's cluster.yaml")
     files = render.render(wanted)
     if plan.kernel == UML:
@@ -151,7 +169,7 @@ def _archive(files: dict[str, str], now: float) -> str:
 
 
 def _wait_started(host: Host, lab: Lab, first: str, progress: Progress) -> None:
-    timeout = UML_START_TIMEOUT if lab.plan.kernel == UML else START_TIMEOUT
+    timeout = OWN_KERNEL_START_TIMEOUT if lab.plan.has_kernels else START_TIMEOUT
     until = host.now() + timeout
     lacking = "an answer of the cluster"
     while host.now() < until:

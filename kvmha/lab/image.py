@@ -148,7 +148,7 @@ def _bootstrap(host: Host, draft: Image, log: str, progress: Progress) -> None:
                 progress("image", said)
 
         try:
-            code = lines.run(host, *isolated_argv(*argv), each=each, timeout=BUILD_TIMEOUT, env=_proxies())
+            code = lines.run(host, *isolated_argv(*argv), each=each, timeout=BUILD_TIMEOUT, env=proxies())
         except CommandTimeout as error:
             raise LabError(f"{error}; is the Debian mirror slow? The whole story is in {log}") from error
     if code != 0:
@@ -212,7 +212,7 @@ def _keep_uml(draft: Image) -> None:
     shutil.rmtree(unpacked)
 
 
-def _proxies() -> dict[str, str]:
+def proxies() -> dict[str, str]:
     """Return the variables by which apt learns of a proxy."""
     names = ("http_proxy", "https_proxy", "no_proxy")
     return {name: os.environ[name] for name in names if name in os.environ}

@@ -11,12 +11,23 @@ import os
 import shutil
 
 from kvmha.host import PATH
-from kvmha.lab import bmc, guest, image, layer, leftovers, logs, network, nodes, power, uml
+from kvmha.lab import bmc, guest, hypervisor, image, layer, leftovers, logs, network, nodes, power, uml, vagrant
 from kvmha.lab import package as package_file
 from kvmha.lab.ground import Ground, write_ground
 from kvmha.lab.lock import Lock
-from kvmha.lab.machine import why_no_commands, why_no_room
-from kvmha.lab.plan import LINKS, SIZES, UML, LabError, LabPlan, make_plan, plan_from, state_folder, why_not_name
+from kvmha.lab.machine import why_no_commands, why_no_room, why_no_vagrant
+from kvmha.lab.plan import (
+    LINKS,
+    SIZES,
+    UML,
+    VAGRANT,
+    LabError,
+    LabPlan,
+    make_plan,
+    plan_from,
+    state_folder,
+    why_not_name,
+)
 from kvmha.record import plain
 from kvmha.tools import qemu_process
 
@@ -29,7 +40,8 @@ if TYPE_CHECKING:
     from kvmha.lab.plan import NodePlan
 
 BOOT_TIMEOUT = 120.0
-UML_BOOT_TIMEOUT = 300.0
+OWN_KERNEL_BOOT_TIMEOUT = 300.0
+"""With sbd, a node that boots waits before it joins, and the processors may be emulated."""
 
 
 def load(host: Host, name: str) -> LabPlan | None:
@@ -140,6 +152,8 @@ class Lab:
         try:
             package = package_file.find(given) if given is not None or not bare else None
             reason = why_no_room(self.host, self.plan)
+            if reason is None and self.plan.kernel == VAGRANT:
+                reason = why_no_vagrant(self.host)
             if reason:
                 raise LabError(reason)
         except LabError:
@@ -151,14 +165,34 @@ class Lab:
             self.host.write(f"{self.plan.folder}/package", package_file.digest(package) if package else "")
             built, kit = self._ensure(progress)
             progress("nodes", f"installing {os.path.basename(package)}" if package else "preparing")
-            own = layer.make(self.host, self.plan, built, kit, package)
+            is_vagrant = self.plan.kernel == VAGRANT
+            # Machines install the package themselves, as hosts do.
+            own = layer.make(self.host, self.plan, built, kit, None if is_vagrant else package)
             write_ground(self.host, self.plan, self._ground(own, built, kit))
+            if is_vagrant:
+                self._make_machines(progress, own, built, kit, package)
             self._start(progress)
             self.host.write(f"{self.plan.folder}/up", "")
         except BaseException:
             # Whatever it was, also an impatient ^C: what is half made is of no use to anyone.
             self._remove()
             raise
+
+    def _make_machines(
+        self, progress: Progress, own: str, built: image.Image, kit: guest.Kit, package: str | None
+    ) -> None:  # fmt: skip
+        # Its templates need libraries that no other verb does.
+        from kvmha.lab import box, vagrant_site
+
+        made = box.ensure(self.host, self.plan.suite, progress)
+        site = f"{self.plan.folder}/site"
+        vagrant_site.write(self.host, self.plan, site, own)
+        if package:
+            vagrant_site.add_package(self.host, built, site, package)
+        vagrant_site.pack(site)
+        network.make_lab_network(self.host, self.plan)
+        hypervisor.start(self.host, self.plan)
+        vagrant.make(self.host, self.plan, made, kvm=kit.kvm, progress=progress)
 
     def _ground(self, own: str, built: image.Image, kit: guest.Kit) -> Ground:
         if self.plan.kernel == UML:
@@ -169,6 +203,10 @@ class Lab:
     def _start(self, progress: Progress) -> None:
         # It is gone after the machine itself was started anew, and so are the nodes; their files are still there.
         network.make_lab_network(self.host, self.plan)
+        if self.plan.kernel == VAGRANT:
+            hypervisor.start(self.host, self.plan)
+            if reason := vagrant.why_incomplete(self.host, self.plan):
+                raise LabError(reason)
         progress("nodes", "booting " + ", ".join(node.name for node in self.plan.nodes))
         for node in self.plan.nodes:
             bmc.start(self.host, self.plan, node)
@@ -201,7 +239,7 @@ class Lab:
 
     def leader(self, name: str) -> int | None:
         """Return the process id, on this machine, of a node's first process; None if it has no power."""
-        return nodes.leader(self.host, self.plan.node(name))
+        return nodes.leader(self.host, self.plan, self.plan.node(name))
 
     def status(self) -> dict[str, Any]:
         """Return what there is of the lab, as the values of a JSON document."""
@@ -237,7 +275,7 @@ class Lab:
 
     def _guests_on(self, node: NodePlan) -> set[str]:
         """Return the UUIDs of the guests that have a QEMU process on a node."""
-        if self.plan.kernel == UML:
+        if self.plan.has_kernels:
             found = uml.qemu_processes(self.host, self.plan, node) if self.leader(node.name) is not None else []
         else:
             found = [self.host.cmdline(pid) for pid in nodes.members(self.host, node)]
@@ -256,7 +294,7 @@ class Lab:
 
     def wait_booted(self, name: str) -> None:
         """Wait until a node that was given power has started all that it starts at boot. Raises CommandError."""
-        timeout = UML_BOOT_TIMEOUT if self.plan.kernel == UML else BOOT_TIMEOUT
+        timeout = OWN_KERNEL_BOOT_TIMEOUT if self.plan.has_kernels else BOOT_TIMEOUT
         nodes.wait_booted(self.host, self.plan, self.plan.node(name), timeout=timeout)
 
     def cut(self, name: str, link: int | None = None) -> None:

@@ -9,7 +9,7 @@ import os
 import shutil
 
 from kvmha.host import CommandFailed
-from kvmha.lab import uml
+from kvmha.lab import uml, vagrant
 from kvmha.lab.guest import CONFIG_FOLDER, FOLDER, domain_xml
 from kvmha.lab.image import isolated_argv
 from kvmha.lab.plan import LINKS, UML, LabError
@@ -42,10 +42,10 @@ def make(host: Host, plan: LabPlan, image: Image, kit: Kit, package: str | None)
     upper = f"{folder}/upper"
     os.chmod(upper, 0o755)
     if package:
-        _install(host, image, folder, package)
+        install(host, image, folder, package)
     host.write(f"{upper}/etc/hosts", hosts_text(plan))
     for guest in plan.guests:
-        if plan.kernel == UML:
+        if plan.has_kernels:
             domain = uml.guest_xml(guest, suite=plan.suite)
         else:
             domain = domain_xml(guest, suite=plan.suite, kvm=kit.kvm)
@@ -53,8 +53,8 @@ def make(host: Host, plan: LabPlan, image: Image, kit: Kit, package: str | None)
     os.makedirs(f"{upper}{FOLDER}", exist_ok=True)
     for name in ("vmlinuz", "initrd"):
         shutil.copyfile(f"{kit.folder}/{name}", f"{upper}{FOLDER}/{name}")
-    if plan.kernel == UML:
-        uml.prepare_layer(host, upper)
+    if plan.has_kernels:
+        uml.prepare_layer(host, upper, "eth2" if plan.kernel == UML else vagrant.MANAGEMENT)
         return upper
     for node in plan.nodes:
         host.write(f"{node.folder}/upper/etc/hostname", f"{node.name}\n")
@@ -73,7 +73,10 @@ def hosts_text(plan: LabPlan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _install(host: Host, image: Image, folder: str, package: str) -> None:
+def install(host: Host, image: Image, folder: str, package: str) -> None:
+    """Install a package over an image: what it writes goes to ``upper`` of a folder. Raises LabError."""
+    for name in ("upper", "work", "root"):
+        os.makedirs(f"{folder}/{name}", exist_ok=True)
     argv = isolated_argv("sh", "-c", INSTALL, "kvmha-lab", image.root, folder, package)
     try:
         host.run(*argv, timeout=INSTALL_TIMEOUT)

@@ -9,7 +9,7 @@ from kvmha.host import CommandError
 from kvmha.lab import uml
 from kvmha.lab.ground import read_ground
 from kvmha.lab.image import isolated_argv
-from kvmha.lab.plan import UML, LabError
+from kvmha.lab.plan import CONTAINER, VAGRANT, LabError
 from kvmha.tools import crm_mon
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ FILES = ("var/log/pacemaker/pacemaker.log", "var/log/corosync/corosync.log", "va
          "var/log/pcsd/pcsd.log", "etc/corosync/corosync.conf", "var/lib/pacemaker/cib/cib.xml",
          "root/kvmha-cluster/cluster.yaml", "root/kvmha-cluster/pcs.log")  # fmt: skip
 FOLDERS = ("var/log/libvirt/qemu",)
-BESIDE = ("console.log", "bmc/chassis.log", "bmc/chassis.err", "bmc/ipmi_sim.log")
+BESIDE = ("console.log", "journal.txt", "bmc/chassis.log", "bmc/chassis.err", "bmc/ipmi_sim.log")
 """Of the node's folder on the machine: what its system said on its console, and its BMC."""
 
 
@@ -39,7 +39,8 @@ def collect(host: Host, lab: Lab, folder: str) -> None:
         place = f"{folder}/{node.name}"
         os.makedirs(place)
         upper = _written(host, lab, node)
-        _journal(host, lab, upper, f"{place}/journal.txt")
+        if lab.plan.kernel != VAGRANT:
+            _journal(host, lab, upper, f"{place}/journal.txt")
         for path in [f"{upper}/{name}" for name in FILES] + [f"{node.folder}/{name}" for name in BESIDE]:
             if os.path.isfile(path):
                 shutil.copyfile(path, f"{place}/{os.path.basename(path)}")
@@ -52,15 +53,28 @@ def collect(host: Host, lab: Lab, folder: str) -> None:
 
 def _written(host: Host, lab: Lab, node: NodePlan) -> str:
     """Return the folder that holds what a node has written, as seen from its root."""
-    if lab.plan.kernel != UML:
+    if lab.plan.kernel == CONTAINER:
         return f"{node.folder}/upper"
     folder = f"{node.folder}/written"
     shutil.rmtree(folder, ignore_errors=True)
+    if lab.plan.kernel == VAGRANT:
+        _fetch(lab, node, folder)
+        return folder
     if lab.leader(node.name) is not None:
         # What it has not written yet is in its own memory.
         _try(lab, node, ("sync",))
     uml.copy_out(host, node, ("/var/log", "/etc/corosync", "/var/lib/pacemaker/cib", "/root"), folder)
     return folder
+
+
+def _fetch(lab: Lab, node: NodePlan, folder: str) -> None:
+    """Ask a virtual machine for its files: of one without power there is only what it said on its serial line."""
+    for path in FILES:
+        said = _try(lab, node, ("cat", f"/{path}"))
+        lab.host.write(f"{folder}/{path}", said)
+    lab.host.write(
+        f"{node.folder}/journal.txt", _try(lab, node, ("journalctl", "--output=short-precise", "--no-pager"))
+    )
 
 
 def _journal(host: Host, lab: Lab, upper: str, path: str) -> None:

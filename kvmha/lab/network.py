@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 
 from kvmha.host import CommandFailed
-from kvmha.lab.plan import UML
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 NETNS_FOLDER = "/run/netns"
 LINK_BRIDGES = ("link0", "link1")
 MANAGEMENT_BRIDGE = "mgmt"
-_BRIDGES = (*LINK_BRIDGES, MANAGEMENT_BRIDGE)
+BRIDGES = (*LINK_BRIDGES, MANAGEMENT_BRIDGE)
 IP_TIMEOUT = 20.0
 
 
@@ -33,7 +32,7 @@ def make_lab_network(host: Host, plan: LabPlan) -> None:
         return
     addresses = {"link0": [plan.watch_address], MANAGEMENT_BRIDGE: [node.bmc for node in plan.nodes]}
     lines = ["link set lo up"]
-    for index, bridge in enumerate(_BRIDGES):
+    for index, bridge in enumerate(BRIDGES):
         # A bridge takes the lowest address of its ports unless it is given one. It would change when a node loses its
         # power, and the nodes that shall fence it would look for its BMC in vain until they ask for the address anew.
         # Snooping would hold back multicast until a querier shows up, and there is none.
@@ -48,7 +47,7 @@ def make_lab_network(host: Host, plan: LabPlan) -> None:
 def plug_in(host: Host, plan: LabPlan, node: NodePlan) -> None:
     """Make a node's namespace and cables; links that were cut before stay cut."""
     unplug(host, plan, node)
-    if plan.kernel == UML:
+    if plan.has_kernels:
         _plug_in_taps(host, plan, node)
     else:
         _plug_in_veths(host, plan, node)
@@ -62,7 +61,7 @@ def _plug_in_taps(host: Host, plan: LabPlan, node: NodePlan) -> None:
         lines += [
             f"tuntap add dev {port} mode tap",
             f"link set {port} addrgenmode none",
-            f"link set {port} arp off {'nomaster' if index in cut else f'master {_BRIDGES[index]}'} up",
+            f"link set {port} arp off {'nomaster' if index in cut else f'master {BRIDGES[index]}'} up",
         ]
     _batch(host, plan.netns, lines)
 
@@ -72,7 +71,7 @@ def _plug_in_veths(host: Host, plan: LabPlan, node: NodePlan) -> None:
     _add_namespace(host, node.netns)
     cut = cut_links(host, node)
     outside, inside = [], ["link set lo up"]
-    for index, bridge in enumerate(_BRIDGES):
+    for index, bridge in enumerate(BRIDGES):
         port = ports(node)[index]
         outside += [
             f"link add {port} type veth peer name eth{index} address {mac_of_cable(index, node)} netns {node.netns}",
@@ -109,14 +108,14 @@ def cut(host: Host, plan: LabPlan, node: NodePlan, links: Iterable[int]) -> None
     """Cut links of a node; they stay cut over its next boot."""
     links = sorted({*cut_links(host, node), *links})
     host.write(_cut_file(node), " ".join(map(str, links)) + "\n")
-    _join(host, plan, node, links, joined=False)
+    join(host, plan, node, links, joined=False)
 
 
 def heal(host: Host, plan: LabPlan, node: NodePlan) -> None:
     """Join all links of a node again."""
     links = cut_links(host, node)
     host.remove(_cut_file(node))
-    _join(host, plan, node, links, joined=True)
+    join(host, plan, node, links, joined=True)
 
 
 def cut_links(host: Host, node: NodePlan) -> tuple[int, ...]:
@@ -158,16 +157,16 @@ def forget_folder(host: Host) -> None:
         os.rmdir(NETNS_FOLDER)
 
 
-def _join(host: Host, plan: LabPlan, node: NodePlan, links: Iterable[int], *, joined: bool) -> None:
+def join(host: Host, plan: LabPlan, node: NodePlan, links: Iterable[int], *, joined: bool) -> None:
     """Cut or join links of a node, as far as it has power and so cables."""
     if not _has_cables(host, plan, node):
         return
     lines = []
     for link in links:
         port = ports(node)[link]
-        if plan.kernel == UML:
+        if plan.has_kernels:
             # A tap that is down refuses what the node sends, and User Mode Linux then gives its interface up for good.
-            lines.append(f"link set {port} {f'master {_BRIDGES[link]}' if joined else 'nomaster'}")
+            lines.append(f"link set {port} {f'master {BRIDGES[link]}' if joined else 'nomaster'}")
         else:
             lines.append(f"link set {port} {'up' if joined else 'down'}")
     _batch(host, plan.netns, lines)
@@ -201,7 +200,7 @@ def _batch(host: Host, netns: str, lines: list[str], *, force: bool = False) -> 
 
 def ports(node: NodePlan) -> tuple[str, ...]:
     """Return the names of the bridges' ends of a node's cables, by link, that of the management network last."""
-    return tuple(f"{node.name}-{bridge}" for bridge in _BRIDGES)
+    return tuple(f"{node.name}-{bridge}" for bridge in BRIDGES)
 
 
 def mac_of_cable(link: int, node: NodePlan) -> str:

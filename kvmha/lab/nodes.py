@@ -1,8 +1,8 @@
-"""A node of the lab: a container, or User Mode Linux, that boots systemd from the image, and can lose its power.
+"""A node of the lab: a container, User Mode Linux, or a virtual machine, that boots systemd and can lose its power.
 
 A node is found by what it is, never by a number that was written down: its leader is the first process of a process
 namespace, and lives in the node's cgroup, or in its network namespace. All other processes of the node end with it, by
-the kernel's doing, and that is what makes a power cut.
+the kernel's doing, and that is what makes a power cut. A virtual machine is one process, and that is its leader.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 
 from kvmha.host import SIGKILL, CommandError
-from kvmha.lab import container, network, uml
-from kvmha.lab.plan import UML
+from kvmha.lab import container, network, uml, vagrant
+from kvmha.lab.plan import CONTAINER, MARK, VAGRANT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from kvmha.host import Host
     from kvmha.lab.ground import Ground
     from kvmha.lab.plan import LabPlan, NodePlan
-
-MARK = "KVMHA_LAB"
-"""In the environment of every process that a lab starts on the machine itself: the folder of the lab."""
 
 DEATH_TIMEOUT = 20.0
 SUPERVISOR_TIMEOUT = 2.0
@@ -42,8 +39,11 @@ done
 
 def start(host: Host, plan: LabPlan, node: NodePlan, ground: Ground) -> None:
     """Plug a node in and let it boot."""
+    if plan.kernel == VAGRANT:
+        vagrant.start(host, plan, node)
+        return
     network.plug_in(host, plan, node)
-    kind = uml if plan.kernel == UML else container
+    kind = container if plan.kernel == CONTAINER else uml
     kind.start(host, plan, node, ground, env={MARK: plan.folder})
 
 
@@ -57,9 +57,9 @@ def stop(host: Host, plan: LabPlan, node: NodePlan) -> None:
     while found := processes(host, plan, node):
         if host.now() > until:
             raise CommandError((f"node {node.name}",), f"did not end within {DEATH_TIMEOUT:g} s")
-        first = leader(host, node)
+        first = leader(host, plan, node)
         if first is not None:
-            host.kill(first, SIGKILL, still=_is_leader(host, node, first), wait=DEATH_TIMEOUT)
+            host.kill(first, SIGKILL, still=_is_leader(host, plan, node, first), wait=DEATH_TIMEOUT)
         for pid in found:
             still = _belongs(host, plan, node, pid)
             # Signal 0 only waits: a supervisor that has lost its leader removes what it made in /run/systemd, and goes.
@@ -72,8 +72,10 @@ def stop(host: Host, plan: LabPlan, node: NodePlan) -> None:
     forget_cgroup(host, node)
 
 
-def leader(host: Host, node: NodePlan) -> int | None:
+def leader(host: Host, plan: LabPlan, node: NodePlan) -> int | None:
     """Return the process id, on this machine, of the node's first process; None if the node has no power."""
+    if plan.kernel == VAGRANT:
+        return vagrant.process(host, node)
     netns = network.netns_id(node.netns)
     depth = len(_ids(host, os.getpid()))
     for pid in host.pids():
@@ -88,6 +90,9 @@ def leader(host: Host, node: NodePlan) -> int | None:
 
 def processes(host: Host, plan: LabPlan, node: NodePlan) -> list[int]:
     """Return the ids, on this machine, of all that makes up a node: its own processes, and what starts and keeps it."""
+    if plan.kernel == VAGRANT:
+        pid = vagrant.process(host, node)
+        return [] if pid is None else [pid]
     return [pid for pid in host.pids() if _belongs(host, plan, node, pid)()]
 
 
@@ -110,7 +115,7 @@ def in_cgroup(host: Host, node: NodePlan, pid: int) -> bool:
 
 def enter_argv(plan: LabPlan, node: NodePlan, pid: int, argv: tuple[str, ...]) -> tuple[str, ...]:
     """Return the command that runs a command in a node that has power; ``pid`` is its leader."""
-    return uml.enter_argv(plan, node, argv) if plan.kernel == UML else container.enter_argv(pid, argv)
+    return container.enter_argv(pid, argv) if plan.kernel == CONTAINER else uml.enter_argv(plan, node, argv)
 
 
 def wait_booted(host: Host, plan: LabPlan, node: NodePlan, *, timeout: float) -> None:
@@ -118,7 +123,7 @@ def wait_booted(host: Host, plan: LabPlan, node: NodePlan, *, timeout: float) ->
     until = host.now() + timeout
     seen, said = host.now(), "it never started"
     while host.now() < until:
-        pid = leader(host, node)
+        pid = leader(host, plan, node)
         if pid is not None:
             argv = enter_argv(plan, node, pid, ("systemctl", "is-system-running", "--wait"))
             done = host.run(*argv, timeout=max(until - host.now(), 1.0), ok=None)
@@ -150,14 +155,16 @@ def marked(host: Host, pid: int, folder: str) -> bool:
     return f"{MARK}={folder}".encode() in environment
 
 
-def _is_leader(host: Host, node: NodePlan, pid: int) -> Callable[[], bool]:
-    return lambda: leader(host, node) == pid
+def _is_leader(host: Host, plan: LabPlan, node: NodePlan, pid: int) -> Callable[[], bool]:
+    return lambda: leader(host, plan, node) == pid
 
 
 def _belongs(host: Host, plan: LabPlan, node: NodePlan, pid: int) -> Callable[[], bool]:
     """Return what tells whether a process is of the node; before it has entered its cgroup, its arguments tell."""
 
     def still() -> bool:
+        if plan.kernel == VAGRANT:
+            return vagrant.is_machine(host, node, pid)
         if in_cgroup(host, node, pid):
             # A zombie has no arguments, and is not waited for here.
             return bool(host.cmdline(pid))

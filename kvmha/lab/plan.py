@@ -16,16 +16,24 @@ if TYPE_CHECKING:
     from typing import Any
 
 SUITES = ("bookworm", "trixie")
-CONTAINER, UML = "container", "uml"
-KERNELS = (CONTAINER, UML)
+CONTAINER, UML, VAGRANT = "container", "uml", "vagrant"
+KERNELS = (CONTAINER, UML, VAGRANT)
+DISK, DISKLESS = "disk", "diskless"
+SBD = ("", DISK, DISKLESS)
 SIZES = (2, 3)
 LINKS = (0, 1)
 MOST_GUESTS = 3
-UML_GUESTS = 1
+REPLICATED_GUESTS = 1
 """One processor that emulates another has enough to do with one, and the nodes have one data disk each."""
+
+MACHINE_PREFIX = "kvmha-"
+"""What libvirt calls the machines and networks of Vagrant begins with it (the same stands in vagrant/Vagrantfile)."""
 
 STATE = "/var/lib/kvmha/lab"
 CACHE = "/var/cache/kvmha/lab"
+
+MARK = "KVMHA_LAB"
+"""In the environment of every process that a lab starts on the machine itself: the folder of the lab."""
 
 BMC_USER = "kvmha"
 BMC_PASSWORD = "kvmha"
@@ -70,8 +78,15 @@ class LabPlan(Record):
     guests: tuple[GuestPlan, ...]
     floating_ip: str
     watch_address: str
+    sbd: str = ""
+    """How nodes fence themselves beside their BMCs: by a shared "disk", or "diskless"; or not at all."""
     kernel: str = CONTAINER
-    """What the nodes run on: the machine's kernel, or one each of their own, User Mode Linux."""
+    """What the nodes run on: the machine's kernel, or one each of their own (User Mode Linux, virtual machines)."""
+
+    @property
+    def has_kernels(self) -> bool:
+        """Tell whether every node has a kernel of its own, and with it DRBD."""
+        return self.kernel != CONTAINER
 
     def node(self, name: str) -> NodePlan:
         """Return the node of that name. Raises LabError."""
@@ -115,9 +130,10 @@ def why_not_name(name: str) -> str | None:
 
 
 def make_plan(
-    name: str, *, nodes: int = 3, suite: str = "bookworm", kernel: str = CONTAINER, state: str | None = None
-) -> LabPlan:
-    """Return the plan of a lab. Raises LabError for a name, a size, a suite or a kernel that no lab can have."""
+    name: str, *, nodes: int = 3, suite: str = "bookworm", kernel: str = CONTAINER, sbd: str = "",
+    state: str | None = None,
+) -> LabPlan:  # fmt: skip
+    """Return the plan of a lab. Raises LabError for a name, a size, a suite, a kernel or sbd that no lab can have."""
     reason = why_not_name(name)
     if reason:
         raise LabError(f"--name: {name!r} cannot name a lab: {reason}")
@@ -127,7 +143,14 @@ def make_plan(
         raise LabError(f"--suite: a lab runs {' or '.join(SUITES)}, not {suite!r}")
     if kernel not in KERNELS:
         raise LabError(f"--kernel: the nodes of a lab are {' or '.join(KERNELS)}, not {kernel!r}")
-    guests = UML_GUESTS if kernel == UML else MOST_GUESTS
+    if sbd not in SBD:
+        raise LabError(f"--sbd: nodes fence themselves by {DISK} or {DISKLESS}, not {sbd!r}")
+    if sbd and kernel != VAGRANT:
+        raise LabError(f"--sbd: only nodes of --kernel {VAGRANT} have the watchdog and the disk for it")
+    if sbd == DISKLESS and nodes == min(SIZES):
+        raise LabError("--sbd: without a disk two nodes that lose each other would both have their watchdogs fed; take "
+                       f"{DISK}, or --nodes 3")  # fmt: skip
+    guests = MOST_GUESTS if kernel == CONTAINER else REPLICATED_GUESTS
     folder = f"{state or state_folder()}/{name}"
     node_plans = tuple(_node(name, number, folder) for number in range(1, nodes + 1))
     return LabPlan(
@@ -139,6 +162,7 @@ def make_plan(
         guests=tuple(_guest(name, number, node_plans) for number in range(1, guests + 1)),
         floating_ip="10.77.0.100",
         watch_address="10.77.0.1",
+        sbd=sbd,
         kernel=kernel,
     )
 

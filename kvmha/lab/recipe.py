@@ -162,3 +162,17 @@ def key(suite: str) -> str:
     parts = (*mmdebstrap_argv(suite, "", ""), customize_script(), *(f"{path}\n{text}" for path, text in FILES.items()))
     parts += GUEST_MODULES
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+BOX_PACKAGES = ("linux-image-amd64", "initramfs-tools", "udev", "sudo")
+"""What a machine of Vagrant needs beside the packages of a node: a kernel of its own, and a way to become root."""
+
+NOT_IN_BOX = ("pcs",)
+"""Where the processor is emulated a command of pcs takes half a minute; kvmha sets clusters up without it as well."""
+
+
+def box_packages(suite: str) -> tuple[str, ...]:
+    """Return the packages of the box that machines of Vagrant are made of."""
+    instead = INSTEAD.get(suite, {})
+    shared = tuple(instead.get(package, package) for package in PACKAGES if package not in NOT_IN_BOX)
+    return (*shared, *BOX_PACKAGES)

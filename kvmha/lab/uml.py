@@ -45,7 +45,7 @@ UNIT_TEXT = f"""\
 Description=Commands from the machine that the lab runs on
 DefaultDependencies=no
 [Service]
-ExecStart=/usr/bin/python3 -IS {PROGRAM} eth2
+ExecStart=/usr/bin/python3 -IS {PROGRAM} {{interface}}
 Restart=always
 RestartSec=1
 KillMode=process
@@ -182,12 +182,12 @@ def guest_xml(guest: GuestPlan, *, suite: str) -> str:
     )
 
 
-def prepare_layer(host: Host, upper: str) -> None:
-    """Put into the layer of a lab what a node needs to be reached."""
+def prepare_layer(host: Host, upper: str, interface: str) -> None:
+    """Put into the layer of a lab what a node needs to be reached, by its interface of that name."""
     with open(shell_service.__file__, encoding="utf-8") as file:
         host.write(f"{upper}{PROGRAM}", file.read())
     units = f"{upper}/etc/systemd/system"
-    host.write(f"{units}/{UNIT}", UNIT_TEXT)
+    host.write(f"{units}/{UNIT}", UNIT_TEXT.format(interface=interface))
     os.makedirs(f"{units}/sysinit.target.wants", exist_ok=True)
     os.symlink(f"../{UNIT}", f"{units}/sysinit.target.wants/{UNIT}")
 
