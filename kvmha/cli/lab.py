@@ -49,6 +49,9 @@ def add(subparsers: Subparsers) -> None:
         help="how virtual machines fence themselves where a management controller does not answer: disk or diskless",
     )  # fmt: skip
     up.add_argument(
+        "--quorum-device", action="store_true", help="one more virtual machine, which votes in a split of two"
+    )
+    up.add_argument(
         "--package", metavar="FILE", help="kvmha's Debian package for the nodes (default: the newest in dist/)"
     )
     up.add_argument(
@@ -67,6 +70,9 @@ def add(subparsers: Subparsers) -> None:
     made.add_argument("folder", metavar="FOLDER", help="where to, such as vagrant/site")
     made.add_argument("--nodes", type=int, default=2, help="2 or 3 machines (default: 2)")
     made.add_argument("--suite", default="bookworm", help="Debian release of the machines: bookworm or trixie")
+    made.add_argument(
+        "--quorum-device", action="store_true", help="for one more machine, which votes in a split of two"
+    )
     made.set_defaults(handler=_site)
     _verb(verbs, "down", _down, "remove the lab and everything that belongs to it")
     status = _verb(verbs, "status", _status, "show nodes, links, guests and where they run")
@@ -100,7 +106,17 @@ def _up(args: argparse.Namespace, host: Host) -> int:
     from kvmha.lab.plan import make_plan
 
     begun = host.now()
-    lab = Lab(host, make_plan(args.name, nodes=args.nodes, suite=args.suite, kernel=args.kernel, sbd=args.sbd))
+    lab = Lab(
+        host,
+        make_plan(
+            args.name,
+            nodes=args.nodes,
+            suite=args.suite,
+            kernel=args.kernel,
+            sbd=args.sbd,
+            quorum_device=args.quorum_device,
+        ),
+    )
     with progress_printer() as progress:
         lab.up(progress, package=args.package, bare=args.bare)
     nodes = ", ".join(node.name for node in lab.plan.nodes)
@@ -130,7 +146,9 @@ def _site(args: argparse.Namespace, host: Host) -> int:
     if reason := why_no_commands(host):
         raise LabError(reason)
     with progress_printer() as progress:
-        vagrant_site.make(host, args.folder, nodes=args.nodes, suite=args.suite, progress=progress)
+        vagrant_site.make(
+            host, args.folder, nodes=args.nodes, suite=args.suite, quorum_device=args.quorum_device, progress=progress
+        )
     print(f"{args.folder}/site.tar is what vagrant up gives its machines")
     return 0
 

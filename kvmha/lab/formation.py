@@ -10,7 +10,7 @@ from kvmha.cluster import description, render
 from kvmha.cluster.contradictions.identity import fence_device
 from kvmha.lab import bmc, lines, uml, uml_formation, vagrant
 from kvmha.lab.guest import CONFIG_FOLDER
-from kvmha.lab.plan import DISK, HACLUSTER_PASSWORD, UML, VAGRANT, LabError
+from kvmha.lab.plan import DISK, HACLUSTER_PASSWORD, QUORUM_NUMBER, UML, VAGRANT, LabError
 from kvmha.tools import crm_mon
 
 TYPE_CHECKING = False
@@ -55,6 +55,8 @@ def describe(plan: LabPlan, *, has_bmc: bool = True) -> str:
         ]
         if has_bmc:
             out += ["    fencing:", "      agent: fence_ipmilan", f"      options: {{ip: {node.bmc}, {options}}}"]
+    if plan.quorum_device:
+        out.append(f"quorum: {{device: {{host: {quorum_address()}, tls: 'off'}}}}")
     # Nobody makes certificates for nodes that live for an hour, or has a cluster forget a move that was given up.
     out += _replicated(plan) if plan.has_kernels else ["migration: {transport: tcp, given_up: restart}"]
     out.append("guests:")
@@ -80,7 +82,6 @@ def describe(plan: LabPlan, *, has_bmc: bool = True) -> str:
 
 def _replicated(plan: LabPlan) -> list[str]:
     """Return what cluster.yaml says of the guest's disk, which two nodes hold, and of nodes that are slow."""
-    disk = vagrant.DATA_DISK if plan.kernel == VAGRANT else uml_formation.DISK
     return [
         *_sbd(plan),
         "timing: {token: 5000}",
@@ -91,10 +92,15 @@ def _replicated(plan: LabPlan) -> list[str]:
         "drbd:",
         f"  - name: {plan.guests[0].name}",
         "    minor: 0",
-        f"    disk: {disk}",
+        f"    disk: {uml_formation.DISK}",
         "    port: 7788",
         f"    nodes: [{_pair(plan)}]",
     ]
+
+
+def quorum_address() -> str:
+    """Return the address of the machine with the quorum device, on the management network."""
+    return f"10.77.9.{20 + QUORUM_NUMBER}"
 
 
 def _sbd(plan: LabPlan) -> list[str]:

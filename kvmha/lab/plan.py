@@ -26,6 +26,10 @@ MOST_GUESTS = 3
 REPLICATED_GUESTS = 1
 """One processor that emulates another has enough to do with one, and the nodes have one data disk each."""
 
+QUORUM_DEVICE = "q1"
+QUORUM_NUMBER = 9
+"""The machine of the quorum device, and what its addresses end with beside 20 (the same in vagrant/Vagrantfile)."""
+
 MACHINE_PREFIX = "kvmha-"
 """What libvirt calls the machines and networks of Vagrant begins with it (the same stands in vagrant/Vagrantfile)."""
 
@@ -80,6 +84,8 @@ class LabPlan(Record):
     watch_address: str
     sbd: str = ""
     """How nodes fence themselves beside their BMCs: by a shared "disk", or "diskless"; or not at all."""
+    quorum_device: bool = False
+    """Whether one more machine, q1, gives one half of a split its vote."""
     kernel: str = CONTAINER
     """What the nodes run on: the machine's kernel, or one each of their own (User Mode Linux, virtual machines)."""
 
@@ -131,7 +137,7 @@ def why_not_name(name: str) -> str | None:
 
 def make_plan(
     name: str, *, nodes: int = 3, suite: str = "bookworm", kernel: str = CONTAINER, sbd: str = "",
-    state: str | None = None,
+    quorum_device: bool = False, state: str | None = None,
 ) -> LabPlan:  # fmt: skip
     """Return the plan of a lab. Raises LabError for a name, a size, a suite, a kernel or sbd that no lab can have."""
     reason = why_not_name(name)
@@ -145,11 +151,13 @@ def make_plan(
         raise LabError(f"--kernel: the nodes of a lab are {' or '.join(KERNELS)}, not {kernel!r}")
     if sbd not in SBD:
         raise LabError(f"--sbd: nodes fence themselves by {DISK} or {DISKLESS}, not {sbd!r}")
+    if quorum_device and (kernel != VAGRANT or nodes != min(SIZES)):
+        raise LabError(f"--quorum-device: it is for two nodes of --kernel {VAGRANT}")
     if sbd and kernel != VAGRANT:
         raise LabError(f"--sbd: only nodes of --kernel {VAGRANT} have the watchdog and the disk for it")
-    if sbd == DISKLESS and nodes == min(SIZES):
+    if sbd == DISKLESS and nodes == min(SIZES) and not quorum_device:
         raise LabError("--sbd: without a disk two nodes that lose each other would both have their watchdogs fed; take "
-                       f"{DISK}, or --nodes 3")  # fmt: skip
+                       f"{DISK}, --quorum-device or --nodes 3")  # fmt: skip
     guests = MOST_GUESTS if kernel == CONTAINER else REPLICATED_GUESTS
     folder = f"{state or state_folder()}/{name}"
     node_plans = tuple(_node(name, number, folder) for number in range(1, nodes + 1))
@@ -163,6 +171,7 @@ def make_plan(
         floating_ip="10.77.0.100",
         watch_address="10.77.0.1",
         sbd=sbd,
+        quorum_device=quorum_device,
         kernel=kernel,
     )
 

@@ -24,14 +24,14 @@ DISK = "/dev/mapper/data"
 """What DRBD has below it: the data disk through the device mapper, so that a drill can make it fail."""
 
 UNIT = "kvmha-lab-disk.service"
-UNIT_TEXT = """\
+DISK_UNIT = """\
 [Unit]
 Description=The data disk through the device mapper
 Before=corosync.service pacemaker.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c 'dmsetup create data --table "0 $(blockdev --getsz /dev/ubdb) linear /dev/ubdb 0"'
+ExecStart=/bin/sh -c 'dmsetup create data --table "0 $(blockdev --getsz {device}) linear {device} 0"'
 [Install]
 WantedBy=multi-user.target
 """
@@ -66,7 +66,7 @@ def form(lab: Lab, description: ClusterDescription, files: dict[str, str], progr
 
     def configure(name: str) -> None:
         lab.copy_in(name, "/etc/corosync/corosync.conf", files["corosync.conf"])
-        lab.copy_in(name, f"/etc/systemd/system/{UNIT}", UNIT_TEXT)
+        lab.copy_in(name, f"/etc/systemd/system/{UNIT}", DISK_UNIT.format(device="/dev/ubdb"))
         for path, key in keys.items():
             lab.copy_in(name, path, key, mode=0o400)
         for file in node_files.of(description):

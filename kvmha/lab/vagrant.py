@@ -93,9 +93,10 @@ def make(host: Host, plan: LabPlan, box: Box, *, kvm: bool, progress: Progress) 
     _make_disks(host, plan)
     # YAML takes JSON as it is.
     settings = {
-        "nodes": len(plan.nodes), "suite": plan.suite, "box": box.name, "driver": "kvm" if kvm else "qemu",
-        "memory": MEMORY_MIB, "site": f"{plan.folder}/site", "prefix": MACHINE_PREFIX, "uri": hypervisor.uri(plan),
-        "pool": f"{hypervisor.folder(plan)}/images", "consoles": plan.folder, "networks": "given",
+        "nodes": len(plan.nodes), "quorum_device": plan.quorum_device, "suite": plan.suite, "box": box.name,
+        "driver": "kvm" if kvm else "qemu", "memory": MEMORY_MIB, "site": f"{plan.folder}/site",
+        "prefix": MACHINE_PREFIX, "uri": hypervisor.uri(plan), "pool": f"{hypervisor.folder(plan)}/images",
+        "consoles": plan.folder, "networks": "given",
     }  # fmt: skip
     host.write(_settings(plan), json.dumps(settings, indent=1))
     run(host, plan, "up", "--provider=libvirt", progress=progress)
@@ -106,7 +107,8 @@ def run(host: Host, plan: LabPlan, *words: str, progress: Progress, phase: str =
     last: list[str] = []
 
     def each(line: str) -> None:
-        said = line.strip()
+        # A line that is written over and over, as on a terminal, counts by its end.
+        said = line.rpartition("\x1b[K")[2].strip()
         if said:
             last[:] = [*last[-4:], said.removeprefix("==> ")]
             progress(phase, last[-1])

@@ -10,9 +10,10 @@ import os
 import shutil
 import tarfile
 
-from kvmha.lab import guest, image, layer, network, package
-from kvmha.lab.formation import describe
-from kvmha.lab.plan import DISK, VAGRANT, make_plan
+from kvmha.lab import guest, image, layer, network, package, vagrant
+from kvmha.lab.formation import describe, quorum_address
+from kvmha.lab.plan import DISK, QUORUM_DEVICE, VAGRANT, make_plan
+from kvmha.lab.uml_formation import DISK_UNIT, UNIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,9 +41,14 @@ LIBRARY, CODE = "/usr/lib/python3/dist-packages/kvmha", "__pycache__"
 SSH_CONFIG = "StrictHostKeyChecking yes\nConnectTimeout 20\n"
 
 
-def make(host: Host, folder: str, *, nodes: int, suite: str, progress: Progress) -> None:
+def make(
+    host: Host, folder: str, *, nodes: int, suite: str, quorum_device: bool, progress: Progress
+) -> None:  # fmt: skip
     """Write the site for machines that are made by hand, without a lab and so without BMCs. Raises LabError."""
-    plan = make_plan("site", nodes=nodes, suite=suite, kernel=VAGRANT, sbd=DISK, state=os.path.abspath(folder))
+    plan = make_plan(
+        "site", nodes=nodes, suite=suite, kernel=VAGRANT, sbd=DISK, quorum_device=quorum_device,
+        state=os.path.abspath(folder),
+    )  # fmt: skip
     found = package.find(None)
     built = image.ensure(host, suite, progress)
     kit = guest.ensure(host, built, progress)
@@ -58,10 +64,17 @@ def write(host: Host, plan: LabPlan, folder: str, own: str, *, has_bmc: bool = T
     files = f"{folder}/{FILES}"
     shutil.rmtree(files, ignore_errors=True)
     shutil.copytree(own, f"{files}/all", symlinks=True)
+    host.write(f"{files}/all/etc/systemd/system/{UNIT}", DISK_UNIT.format(device=vagrant.DATA_DISK))
     _keys(host, f"{files}/all/root/.ssh")
     for node in plan.nodes:
         for name, text in networkd(node).items():
             host.write(f"{files}/nodes/{node.name}/etc/systemd/network/{name}", text)
+    if plan.quorum_device:
+        texts = {"10-mgmt.network": f"[Match]\nName=eth3\n{KEEP}Address={quorum_address()}/24\n"}
+        for name, text in texts.items():
+            host.write(f"{files}/nodes/{QUORUM_DEVICE}/etc/systemd/network/{name}", text)
+        # Nobody makes certificates for machines that live for an hour.
+        host.write(f"{files}/nodes/{QUORUM_DEVICE}/etc/default/corosync-qnetd", 'COROSYNC_QNETD_OPTIONS="-s off"\n')
     host.write(f"{files}/cluster.yaml", describe(plan, has_bmc=has_bmc), mode=0o600)
     host.write(f"{files}/nodes.txt", " ".join(node.name for node in plan.nodes) + "\n")
 

@@ -1,4 +1,7 @@
-"""Two nodes on kernels of their own, with DRBD between them: made once for all drills, and removed at the end."""
+"""Two nodes on kernels of their own, with DRBD between them: made once for all drills, and removed at the end.
+
+They are nodes on User Mode Linux, or virtual machines where KVMHA_TEST_KERNEL says vagrant.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ import pytest
 from kvmha.host import Host
 from kvmha.lab import image, uml
 from kvmha.lab.lab import Lab, find
-from kvmha.lab.plan import make_plan
+from kvmha.lab.plan import DISK, UML, VAGRANT, make_plan
 from tests.lab.drbd.pair import GUEST, Pair
 
+KERNEL = os.environ.get("KVMHA_TEST_KERNEL", "uml")
 LAB, MADE = pytest.StashKey(), pytest.StashKey()
 """The lab, and the lab if this session has made it."""
 
@@ -28,7 +32,10 @@ def pytest_collection_modifyitems(items):
     ours = [items[index] for index in places]
     for item in ours:
         item.add_marker(pytest.mark.drbd)
-        item.add_marker(pytest.mark.timeout(3000))
+        # The processors of virtual machines may be emulated, ten times slower.
+        item.add_marker(pytest.mark.timeout(3000 if KERNEL == UML else 7200))
+        if KERNEL == VAGRANT:
+            item.add_marker(pytest.mark.vagrant)
     ours.sort(key=lambda item: "guests_pair" not in item.fixturenames)
     for index, item in zip(places, ours):
         items[index] = item
@@ -57,7 +64,7 @@ def pytest_runtest_teardown(item, nextitem):
 
 @pytest.fixture(scope="session")
 def uml_lab(request):
-    """The lab of this session: a pair on User Mode Linux, with a guest on DRBD.
+    """The lab of this session: a pair on kernels of their own, with a guest on DRBD.
 
     KVMHA_TEST_LAB names one that is up already, and stays so: making one takes longer than most drills.
     """
@@ -69,9 +76,10 @@ def uml_lab(request):
         yield request.session.stash[LAB]
         return
     suite = os.environ.get("KVMHA_TEST_SUITE", "bookworm")
-    if reason := uml.why_not(image.ensure(host, suite, lambda _phase, _text: None)):
+    if KERNEL == UML and (reason := uml.why_not(image.ensure(host, suite, lambda _phase, _text: None))):
         pytest.skip(reason)
-    lab = Lab(host, make_plan(f"drbd-{os.getpid()}", nodes=2, suite=suite, kernel="uml"))
+    sbd = DISK if KERNEL == VAGRANT else ""
+    lab = Lab(host, make_plan(f"drbd-{os.getpid()}", nodes=2, suite=suite, kernel=KERNEL, sbd=sbd))
     request.session.stash[LAB] = request.session.stash[MADE] = lab
     try:
         lab.up(lambda _phase, _text: None)

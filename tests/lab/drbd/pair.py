@@ -154,16 +154,17 @@ class Pair:
 HOLDER = "kvmha-holds-the-device"
 
 WHOLE_DISK = """\
-size=$(blockdev --getsz /dev/ubdb)
+size=$(blockdev --getsz /dev/mapper/data)
 dmsetup table data | grep -q linear && exit 0
 dmsetup suspend --noflush --nolockfs data
-dmsetup load data --table "0 $size linear /dev/ubdb 0" && dmsetup resume data
+for disk in /dev/ubdb /dev/vdb; do [ ! -b $disk ] || break; done
+dmsetup load data --table "0 $size linear $disk 0" && dmsetup resume data
 drbdadm attach web1
 """
 """Gives the data disk back to DRBD if a drill has put an error in its place."""
 
 BROKEN_DISK = """\
-size=$(blockdev --getsz /dev/ubdb)
+size=$(blockdev --getsz /dev/mapper/data)
 dmsetup suspend --noflush --nolockfs data
 dmsetup load data --table "0 $size error" && dmsetup resume data
 """

@@ -10,8 +10,8 @@ import pytest
 
 from kvmha.cluster import description, render, share
 from kvmha.host import Host
-from kvmha.lab import box, hypervisor, machine, nodes, recipe, vagrant, vagrant_site
-from kvmha.lab.formation import describe
+from kvmha.lab import box, hypervisor, machine, nodes, recipe, uml_formation, vagrant, vagrant_site
+from kvmha.lab.formation import describe, quorum_address
 from kvmha.lab.machine import VAGRANT_COMMANDS, why_no_memory, why_no_vagrant
 from kvmha.lab.network import ports
 from kvmha.lab.plan import LabError, make_plan
@@ -83,6 +83,7 @@ def test_a_machine_that_is_gone_is_missed_by_name():
         pytest.param({"kernel": "vagrant", "sbd": "usb"}, "not 'usb'", id="unknown"),
         pytest.param({"kernel": "uml", "sbd": "disk"}, "only nodes of --kernel vagrant", id="no-disk"),
         pytest.param({"kernel": "vagrant", "sbd": "diskless", "nodes": 2}, "--nodes 3", id="no-majority"),
+        pytest.param({"kernel": "vagrant", "quorum_device": True, "nodes": 3}, "--quorum-device", id="three"),
     ],
 )
 def test_sbd_that_would_fence_nobody_is_refused(options, said):
@@ -190,7 +191,8 @@ def test_every_machine_has_the_addresses_of_its_node():
 
 def test_the_description_puts_drbd_on_the_data_disk_and_moves_on_the_management_network():
     wanted = description.read(describe(PLAN), "cluster.yaml")
-    assert [each.disk for each in wanted.drbd] == [vagrant.DATA_DISK]
+    assert [each.disk for each in wanted.drbd] == [uml_formation.DISK]
+    assert f"linear {vagrant.DATA_DISK} 0" in uml_formation.DISK_UNIT.format(device=vagrant.DATA_DISK)
     assert [node.migration_address for node in wanted.nodes] == [node.management for node in PLAN.nodes]
     assert wanted.sbd is None
 
@@ -207,6 +209,14 @@ def test_without_a_disk_the_watchdog_is_the_second_level():
     wanted = description.read(describe(make_plan("a", nodes=3, kernel="vagrant", sbd="diskless")), "cluster.yaml")
     assert wanted.sbd.devices == ()
     assert 'index="2" devices="watchdog"' in render.cib_xml(wanted)
+
+
+def test_a_quorum_device_is_a_machine_with_an_address_of_its_own():
+    plan = make_plan("a", nodes=2, kernel="vagrant", quorum_device=True)
+    wanted = description.read(describe(plan), "cluster.yaml")
+    assert wanted.quorum.device.host == quorum_address()
+    others = {address for node in plan.nodes for address in (*node.addresses, node.management, node.bmc)}
+    assert quorum_address() not in others
 
 
 def test_by_hand_there_are_no_management_controllers_and_sbd_fences_alone():
