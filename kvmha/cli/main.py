@@ -17,6 +17,10 @@ import kvmha
 from kvmha.errors import UserError
 from kvmha.host import SIGPIPE, CommandError, CommandMissing, Host
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 VERBS = (
     "adopt", "cluster", "decisions", "double-run", "drain", "drbd", "drill", "fence", "install-agents", "lab",
     "migrate", "preflight", "quorum", "replay", "rto", "status", "survivor", "undrain", "whatif",
@@ -77,8 +81,16 @@ def _run(words: list[str], host: Host) -> int:
         return _say(f"{error.filename or 'a file'}: {error.strerror}", FAILED)
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one sentence, and not the usage before it; its verbs' parsers do the same."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with the exit code for bad input."""
+        self.exit(BAD_INPUT, f"{self.prog}: {message}; {self.prog} --help tells what there is\n")
+
+
 def _parser(words: list[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kvmha", description=kvmha.__doc__)
+    parser = Parser(prog="kvmha", description=kvmha.__doc__)
     parser.add_argument("--version", action="version", version=f"kvmha {kvmha.__version__}")
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     # Only the verb that is asked for is imported; to list or refuse one, argparse must know them all.

@@ -41,9 +41,7 @@ def add(subparsers: Any) -> None:
         help="nodes that see each other, once for each part; nodes that are in none are down (default: those that are "
         "online now, or with --corosync-conf all)",
     )  # fmt: skip
-    parser.add_argument(
-        "--qdevice-alive", choices=("yes", "no"), default="yes", help="whether the quorum device votes (default: yes)"
-    )
+    parser.add_argument("--qdevice-alive", choices=("yes", "no"), help="whether the quorum device votes (default: yes)")
     parser.add_argument("--cold", action="store_true", help="the nodes have just booted into these parts")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(handler=run)
@@ -52,9 +50,11 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace, host: Host) -> int:
     """Judge, and print it."""
     settings = _settings(args, host)
+    if args.qdevice_alive and settings.device is None:
+        raise UserError("--qdevice-alive: this cluster has no quorum device (quorum.device in corosync.conf)")
     parts = [_members(text, settings) for text in args.partition] or [_now(args, host, settings)]
     _check(parts)
-    asked = {"settings": settings, "parts": parts, "device_alive": args.qdevice_alive == "yes", "is_cold": args.cold}
+    asked = {"settings": settings, "parts": parts, "device_alive": args.qdevice_alive != "no", "is_cold": args.cold}
     found = quorum.judge(**asked)
     if args.json:
         print(json.dumps(plain(found), indent=2))

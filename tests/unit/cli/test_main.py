@@ -81,6 +81,16 @@ def test_the_handlers_code_is_the_exit_code(mocker: MockerFixture) -> None:
     assert main(["install-agents"]) == 7
 
 
+@pytest.mark.parametrize("words", [["quorum", "--qdevice-alive", "maybe"], ["replay"], ["drbd", "nonsense"], []])
+def test_words_that_make_no_sense_are_told_in_one_sentence(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    err = capsys.readouterr().err
+    assert (left.value.code, err.count("\n")) == (2, 1), err
+
+
 def test_an_unknown_verb_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as leaving:
         main(["instal-agents"])

@@ -72,6 +72,7 @@ def test_a_device_that_is_gone_gives_no_vote(conf):
         (["--partition", "n1,n9"], "there is no node n9; the nodes are n1, n2, n3"),
         (["--partition", "n1", "--partition", "n1,n2"], "n1 is named twice"),
         (["--partition", ","], "--partition names no node"),
+        (["--qdevice-alive", "yes"], "this cluster has no quorum device"),
     ],
 )
 def test_parts_that_make_no_sense_end_with_one_sentence(conf, capsys, words, said):
