@@ -1,14 +1,19 @@
 """A report of a cluster, as `pcs cluster report` and crm_report make it: the CIB and corosync.conf that it holds.
 
 A report is an archive or an unpacked folder, with a folder for each node in it; each has the node's cib.xml and
-corosync.conf (Pacemaker's tools/crm_report.in, getconfig).
+corosync.conf (Pacemaker's tools/crm_report.in, getconfig). A compressed file that is no archive holds one CIB alone, as
+the inputs of the scheduler do that Pacemaker keeps (/var/lib/pacemaker/pengine).
 """
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import re
 import tarfile
+import zlib
 
 from kvmha.errors import UserError
 from kvmha.record import Record
@@ -21,8 +26,11 @@ if TYPE_CHECKING:
 
 LIMIT = 256 * 1024 * 1024
 CIB, CONF = "cib.xml", "corosync.conf"
-ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
-"""How compressed archives begin: gzip, bzip2, xz."""
+GZIP, BZIP2, XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ"
+"""How compressed files begin."""
+
+TAR, TAR_AT = b"ustar", 257
+"""What an archive has in its first header, and where (tar(5))."""
 
 
 class Saved(Record):
@@ -40,13 +48,24 @@ def read(host: Host, path: str) -> Saved:
         found = host.read_bytes(path, LIMIT)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    if not found.startswith(ARCHIVES):
-        return Saved(cib=found.decode("utf-8", "replace"))
     try:
-        with tarfile.open(fileobj=io.BytesIO(found)) as archive:
+        found = _unpacked(found)
+        if not found.startswith(TAR, TAR_AT):
+            return Saved(cib=found.decode("utf-8", "replace"))
+        with tarfile.open(fileobj=io.BytesIO(found), mode="r:") as archive:
             return _newest(path, _in_archive(archive))
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise UserError(f"{path} is no archive that can be read to its end: {error}") from None
+    except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        said = " ".join(str(error).split())
+        raise UserError(f"{path} is compressed or an archive, and cannot be read to its end: {said}") from None
+
+
+def _unpacked(content: bytes) -> bytes:
+    packed = io.BytesIO(content)
+    if content.startswith(GZIP):
+        return gzip.GzipFile(fileobj=packed).read(LIMIT)
+    if content.startswith(BZIP2):
+        return bz2.BZ2File(packed).read(LIMIT)
+    return lzma.LZMAFile(packed).read(LIMIT) if content.startswith(XZ) else content
 
 
 def _in_folder(host: Host, path: str) -> Iterator[tuple[str, str]]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from kvmha.host import CommandError
+from kvmha.errors import UserError
+from kvmha.host import CommandError, CommandFailed
 from kvmha.policy.plan import Action
 from kvmha.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
     from xml.etree.ElementTree import Element
 
-    from kvmha.host import Host
+    from kvmha.host import Completed, Host
 
 ARGV = ("crm_simulate", "--simulate", "--xml-pipe", "--output-as=xml")
 """Take a CIB from standard input and run the transition on paper (crm_simulate(8))."""
@@ -78,20 +80,21 @@ def simulate(host: Host, cib: str, *, timeout: float = 60.0) -> Transition:
 def state(host: Host, cib: str, *, folder: str = "", timeout: float = 60.0) -> str:
     """Return, as XML, how the scheduler reads the status section of a CIB, in its part cluster_status.
 
-    ``folder`` is where its draft goes (CIB_shadow_dir); empty for Pacemaker's own place. Raises CommandError.
+    ``folder`` is where its draft goes (CIB_shadow_dir); empty for Pacemaker's own place. Raises CommandError, and
+    UserError for a CIB that this release of Pacemaker does not take.
     """
-    return host.run(*STATE_ARGV, given=cib, timeout=timeout, env=_drafts(folder)).out
+    return _run(host, STATE_ARGV, cib, timeout=timeout, env=_drafts(folder)).out
 
 
 def transition(host: Host, cib: str, *, folder: str, more: tuple[str, ...] = (), timeout: float = 120.0) -> Transition:
     """Return what the scheduler would do, with the graph of it; the CIB after it is in ``folder``/after.xml.
 
-    ``more`` are options such as --op-inject. Raises CommandError.
+    ``more`` are options such as --op-inject. Raises CommandError, and UserError as ``state`` does.
     """
     graph, after = f"{folder}/{GRAPH}", f"{folder}/{AFTER}"
     argv = (*ARGV, "--save-graph", graph, "--save-output", after, *more)
     began = host.now()
-    done = host.run(*argv, given=cib, timeout=timeout, env=_drafts(folder), ok=(0, INVALID))
+    done = _run(host, argv, cib, timeout=timeout, env=_drafts(folder), ok=(0, INVALID))
     took = host.now() - began
     found = parse(done.out)
     if found is None:
@@ -104,8 +107,23 @@ INVALID = 1
 """The exit code where a plan could not be carried out to its end, such as a stop on a node that cannot be fenced; the
 rest of it was, and is in the result (CRM_EX_ERROR)."""
 
+REFUSED = (65, 78)
+"""The exit codes for a CIB that matches no schema, of its own version or of a later one that it could be upgraded to
+(CRM_EX_DATAERR, CRM_EX_CONFIG)."""
+
 GRAPH, AFTER = "graph.xml", "after.xml"
 GRAPH_LIMIT = 512 * 1024 * 1024
+
+
+def _run(host: Host, argv: tuple[str, ...], cib: str, **more: Any) -> Completed:
+    try:
+        return host.run(*argv, given=cib, **more)
+    except CommandFailed as error:
+        if error.done.rc not in REFUSED:
+            raise
+        version = cib.partition("validate-with=")[2][:40].split('"')
+        named = f" (validate-with={version[1]})" if len(version) > 2 else ""
+        raise UserError(f"Pacemaker's scheduler on this machine does not take this CIB{named}: {error}") from None
 
 
 def _drafts(folder: str) -> dict[str, str]:

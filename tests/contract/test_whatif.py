@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -142,13 +143,59 @@ def test_one_of_two_links_moves_nothing(ask):
         pytest.param("<cib><configuration/></cib>", "has no nodes", id="empty"),
     ],
 )
-def test_a_cib_that_is_none_ends_with_one_sentence(tmp_path, capsys, text, said):
+@pytest.mark.parametrize("words", [["whatif", "kill", "n1"], ["status"], ["survivor"]], ids=lambda words: words[0])
+def test_a_cib_that_is_none_ends_with_one_sentence(tmp_path, capsys, words, text, said):
     path = tmp_path / "cib.xml"
     path.write_text(text)
-    assert main(["whatif", "kill", "n1", "--cib", str(path)], HOST) == 2
+    refused([*words, "--cib", str(path)], said, capsys)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        pytest.param('validate-with="pacemaker-3.9"', 'validate-with="pacemaker-9.9"', "pacemaker-9.9", id="version"),
+        pytest.param("<resources>", "<resources><nonsense/>", "does not take this CIB", id="schema"),
+    ],
+)
+@pytest.mark.parametrize("words", [["whatif", "kill", "n1"], ["status"], ["survivor"]], ids=lambda words: words[0])
+def test_a_cib_that_pacemaker_does_not_take_ends_with_one_sentence(files, tmp_path, capsys, words, old, new, said):
+    text = Path(files[0]).read_text()
+    changed = re.sub(r'validate-with="[^"]*"', 'validate-with="pacemaker-3.9"', text, count=1).replace(old, new, 1)
+    assert changed != text
+    path = tmp_path / "cib.xml"
+    path.write_text(changed)
+    refused([*words, "--cib", str(path)], said, capsys)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("kill n9", "kill: there is no node n9; the nodes are n1, n2, n3"),
+        ("kill web1", "there is no node web1"),
+        ("kill", "kill wants NODE"),
+        ("explode n1", 'there is no event "explode"'),
+        ("migrate web9 n2", "there is no resource web9"),
+        ("migrate web1 n1", "web1 runs on n1 already"),
+        ("add-guest 8Gi", '"8Gi" is no size'),
+        ("add-guest -3GiB", "-3GiB"),
+        ("kill n1 standby n1", "n1 is struck twice"),
+        ("kill n1 then", '"then" stands between two events'),
+        ("kill n1 then kill n1", "kill: n1 is offline already"),
+        ("online n1", "n1 is not in standby"),
+    ],
+)
+def test_an_event_that_makes_no_sense_ends_with_one_sentence(files, capsys, words, said):
+    refused(["whatif", *words.split(), "--cib", files[0], "--corosync-conf", files[1]], said, capsys)
+
+
+def refused(words, said, capsys):
+    """Assert that a command line leaves with exit code 2 and one line that says so much."""
+    try:
+        code = main(words, HOST)
+    except SystemExit as left:
+        code = left.code
     err = capsys.readouterr().err
-    assert said in err
-    assert err.count("\n") == 1
+    assert (code, err.count("\n"), said in err) == (2, 1, True), err
 
 
 def test_the_picture_has_a_bar_for_each_thing_that_happens(files, tmp_path, capsys):

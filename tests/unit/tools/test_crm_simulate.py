@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from kvmha.errors import UserError
 from kvmha.tools import crm_mon, crm_simulate
+from tests.fakes import FakeHost
 
 STATE = """<{part}><nodes><node name="n1" online="true"/></nodes><resources>
   <resource id="web1" resource_agent="ocf:kvmha:VirtualDomain" role="Started" active="true">
@@ -41,3 +43,11 @@ def test_each_state_is_read_by_its_name(part, node):
 @pytest.mark.parametrize("text", ["", "crm_simulate: it failed", "<r></r>", f"<r>{BEFORE}{AFTER}</r>", f"<r>{PLAN}"])
 def test_what_has_no_plan_is_told(text):
     assert crm_simulate.parse(text) is None
+
+
+@pytest.mark.parametrize("rc", [65, 78])
+def test_a_cib_that_it_does_not_take_is_bad_input_and_not_a_failure(rc):
+    host = FakeHost()
+    host.commands[crm_simulate.STATE_ARGV] = (rc, "", "unknown schema\n")
+    with pytest.raises(UserError, match=r"does not take this CIB \(validate-with=pacemaker-9.9\).*unknown schema"):
+        crm_simulate.state(host, '<cib validate-with="pacemaker-9.9"/>')
