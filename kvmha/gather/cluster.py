@@ -6,14 +6,11 @@ read as the live one is. corosync.conf and a description add what a CIB does not
 
 from __future__ import annotations
 
-import math
-
 from kvmha.cluster.facts import of_files, with_description
 from kvmha.cluster.facts.records import ADDRESS_AGENTS, DRBD_AGENTS, GUEST_AGENTS, PRIMARY_AGENT
-from kvmha.cluster.lint.fencing import action_of, limit_of
-from kvmha.gather import fencing
+from kvmha.gather import durations, fencing
 from kvmha.gather.constraints import Reading
-from kvmha.policy import quorum, snapshot, timing
+from kvmha.policy import quorum, snapshot
 from kvmha.policy.snapshot import Snapshot, score_of
 from kvmha.tools import cib as cib_reader
 from kvmha.tools import crm_mon, crm_simulate
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any as Element
 
     from kvmha.cluster.facts import Facts
-    from kvmha.cluster.facts.records import FenceDevice, GuestFacts, Ring
+    from kvmha.cluster.facts.records import GuestFacts, Ring
     from kvmha.cluster.fields import ClusterDescription
     from kvmha.host import Host
     from kvmha.policy.node import NodeFacts
@@ -39,15 +36,6 @@ SCORE_ATTRIBUTES = ("drbd-promotion-score-{disk}", "master-{resource}")
 
 MEMORY_NAMES = ("hv_memory", "host_memory", "memory")
 CPU_NAMES = ("cpu", "cpus")
-
-CONVERSATIONS = 5
-"""Calls that a reboot of fence-agents makes: look, switch off, look, switch on, look (lib/fencing.py, set_power_fn);
-a monitor makes one."""
-
-AGENT_START_SHARE, AGENT_START_MOST_S = 0.7, 0.7
-"""How much of a monitor is the fence agent's own start, Python and its libraries, which comes once in each run. In the
-lab a monitor of fence_ipmilan takes 0.28 s and a reboot 0.6 s on an idle machine, and 0.8 s and 1.0 to 1.6 s on a busy
-one; a slow management controller is what is beyond the most."""
 
 
 def snapshot_of(
@@ -183,7 +171,7 @@ def _nodes(
     seen = {node.name: node for node in shown.nodes} if shown is not None else {}
     found = []
     watches = facts.uses_sbd and bool(facts.seconds("stonith-watchdog-timeout", 0.0))
-    shortest = _shortest(ran)
+    asked = durations.of_questions(facts, ran)
     for name in dict.fromkeys((*names, *seen)):
         node, status = known.get(name), seen.get(name)
         has = _numbers(node.utilization if node is not None else {})
@@ -201,28 +189,19 @@ def _nodes(
                 utilization=has,
                 memory_mib=facts.node_memory.get(name) or _first(has, MEMORY_NAMES),
                 cpus=_first(has, CPU_NAMES),
-                fencing=tuple(_devices(facts, name, shortest)),
+                fencing=tuple(_devices(facts, name, asked)),
                 has_watchdog_fencing=watches,
             )
         )
     return tuple(sorted(found, key=lambda each: each.name))
 
 
-def _shortest(ran: tuple[Executed, ...]) -> dict[str, float]:
-    """Return the seconds of the shortest operation of each resource that went well."""
-    found: dict[str, float] = {}
-    for each in ran:
-        if each.rc == 0 and each.took_ms > 0:
-            found[each.resource] = min(found.get(each.resource, math.inf), each.took_ms / 1000.0)
-    return found
-
-
-def _devices(facts: Facts, name: str, shortest: Mapping[str, float]) -> list[snapshot.Device]:
+def _devices(facts: Facts, name: str, asked: Mapping[str, float]) -> list[snapshot.Device]:
     has_levels = any(each.target == name for each in (facts.cib.levels if facts.cib is not None else ()))
     found = []
     for place, level in enumerate(facts.fencing_of(name), 1):
         for device in level:
-            usual, most, is_measured = _device_times(facts, device, shortest.get(device.id))
+            usual, most, is_measured = durations.of_device(facts, device, asked.get(device.id))
             delay, own = device.delay_base_s(name), device.configured_delay_s(name)
             found.append(
                 snapshot.Device(
@@ -241,22 +220,6 @@ def _devices(facts: Facts, name: str, shortest: Mapping[str, float]) -> list[sna
     return found
 
 
-def _device_times(facts: Facts, device: FenceDevice, shortest: float | None) -> tuple[float, float, bool]:
-    if device.agent in ("fence_sbd", "external/sbd"):
-        wait = facts.sbd.msgwait_s if facts.sbd is not None else timing.msgwait_s(timing.SBD_WATCHDOG_S)
-        return wait, wait, False
-    action = action_of(facts, device)
-    times = timing.agent_times(device.agent, device.params, facts.agents.get(device.agent), action=action)
-    limit = max(limit_of(facts, device)[0], 1.0)
-    if shortest is None:
-        return times.least_s, min(times.most_s, limit), False
-    calls = CONVERSATIONS if action == "reboot" else CONVERSATIONS - 2
-    start = min(shortest * AGENT_START_SHARE, AGENT_START_MOST_S)
-    # What it waits by its options stays; only the guess of how long a call takes is replaced by what one took.
-    waits = times.least_s - timing.FENCE_CALL_S * (2 if action == "reboot" else 1)
-    return max(waits, 0.0) + start + calls * (shortest - start), min(times.most_s, limit), True
-
-
 # ------------------------------------------------------------------- resources
 
 
@@ -271,7 +234,7 @@ def _resources(
     for each in shown.resources if shown is not None else ():
         seen.setdefault(each.name.partition(":")[0], []).append(each)
     guests = {guest.id: guest for guest in facts.guests}
-    took = _took(ran)
+    took = durations.of_operations(ran)
     disks = _disks(cib, pairings)
     found = [
         _resource(facts, cib, resource, seen.pop(resource.id, []), guests.get(resource.id), took, disks)
@@ -353,16 +316,6 @@ def _is_cloned(cib: Cib, resource: Resource) -> bool:
             return True
         parent = cib.resource(parent.parent) if parent.parent else None
     return False
-
-
-def _took(ran: tuple[Executed, ...]) -> dict[tuple[str, str], float]:
-    """Return what the last good start and stop of each resource took, in seconds."""
-    found: dict[tuple[str, str], tuple[int, float]] = {}
-    for each in ran:
-        if each.rc == 0 and each.interval_ms == 0 and each.took_ms > 0:
-            name = each.resource.partition(":")[0], each.operation
-            found[name] = max(found.get(name, (0, 0.0)), (each.at, each.took_ms / 1000.0))
-    return {name: seconds for name, (_at, seconds) in found.items()}
 
 
 def _disks(cib: Cib, pairings: tuple[snapshot.Pairing, ...]) -> dict[str, tuple[str, ...]]:

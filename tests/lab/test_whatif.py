@@ -18,7 +18,8 @@ WITHIN = 0.20
 
 
 def predict(cluster, victim, asked):
-    """Return the one phase of a what-if, asked on a node."""
+    """Return the one phase of a what-if, asked on a node that has tried its ways to fence, as a timer has it do."""
+    cluster.run(asked, "kvmha", "fence", "prove", "--here", timeout=120)
     done = cluster.run(asked, "kvmha", "whatif", "kill", victim, "--json", timeout=120, ok=(0, 1))
     return json.loads(done.out)["phases"][0]
 
@@ -79,6 +80,14 @@ def test_what_was_predicted_for_a_power_cut_is_what_happens(cluster, build):
     order = sorted(found, key=lambda name: found[name][1])
     assert sorted(found, key=lambda name: found[name][0]) == order == ["lost", "fenced", "started"]
     (build / "whatif.json").write_text(json.dumps({name: list(pair) for name, pair in found.items()}))
+
+
+def test_an_answer_that_was_written_down_is_given_again(cluster):
+    predict(cluster, "n1", "n2")
+    (newest,) = json.loads(cluster.run("n2", "kvmha", "decisions", "--limit", "1", "--json").out)
+    assert (newest["kind"], newest["subject"]) == ("whatif", "what if kill n1")
+    again = cluster.run("n2", "kvmha", "replay", newest["id"], "--json", timeout=60)
+    assert (json.loads(again.out)["is_same"], json.loads(again.out)["differences"]) == (True, [])
 
 
 def test_a_fencing_that_was_seen_counts_as_proven(cluster):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from xml.sax.saxutils import quoteattr
+
 import pytest
 
 from kvmha.cluster.facts import of_files
 from kvmha.gather.cluster import Configured, assemble
 from kvmha.gather.constraints import Reading, compares
+from kvmha.policy import fencing_proof
 from kvmha.policy.snapshot import INFINITY, MEMBER, REMOTE, Snapshot, add_scores, score_of
 from kvmha.tools import cib, crm_mon
 
@@ -142,6 +145,55 @@ def test_a_guest_has_its_place_its_size_its_disks_and_its_history(snapshot):
     assert (web1.disks, web1.start_s, web1.is_wanted) == (("r1",), 1.5, False)
     (failure,) = snapshot.failures
     assert (failure.resource, failure.node, failure.rc, failure.reason) == ("web1", "n1", 1, "it is paused")
+
+
+GUEST = '<primitive id="web3" class="ocf" provider="kvmha" type="VirtualDomain"/>'
+
+FENCED = """
+<primitive id="f1" class="stonith" type="fence_ipmilan"><instance_attributes id="f1p">
+  <nvpair id="f1h" name="pcmk_host_list" value="n1"/><nvpair id="f1w" name="power_wait" value="0"/>
+</instance_attributes></primitive>
+"""
+
+HISTORY = """
+<lrm_resource id="f1" class="stonith" type="fence_ipmilan">
+  <lrm_rsc_op id="f1_last_0" operation="stop" interval="0" rc-code="0" call-id="5" exec-time="1"/>
+  <lrm_rsc_op id="f1_monitor_60000" operation="monitor" interval="60000" rc-code="0" call-id="4" exec-time="280"/>
+</lrm_resource>
+"""
+
+
+def test_what_a_fence_device_takes_is_not_learned_from_its_stop():
+    text = CIB.format(resources=FENCED, constraints="").replace("<lrm_resources>", f"<lrm_resources>{HISTORY}")
+    found = assemble(of_files(cib=text), cib.tree(text), None, source="test", at=None).node("n1").fencing[0]
+    assert (found.is_measured, found.usual_s > 0.28) == (True, True)
+
+
+def test_what_a_fence_device_takes_is_what_it_took_when_somebody_tried_it():
+    trials = fencing_proof.written(
+        fencing_proof.Trial(device="f1", target="n1", node="n2", at=1.0, state=state, seconds=seconds)
+        for state, seconds in (("on", (0.5, 0.1, 0.1)), ("failed", (9.0,)))
+    )
+    assert usual_of(f1_history=HISTORY, attribute=trials) < usual_of(f1_history=HISTORY) / 2
+
+
+def usual_of(f1_history, attribute=""):
+    text = CIB.format(resources=FENCED, constraints="").replace("<lrm_resources>", f"<lrm_resources>{f1_history}")
+    block = f'<instance_attributes id="a2"><nvpair id="a2f" name="{fencing_proof.ATTRIBUTE}" value=%s/>'
+    text = text.replace('uname="n2"/>', f'uname="n2">{block % quoteattr(attribute)}</instance_attributes></node>')
+    return assemble(of_files(cib=text), cib.tree(text), None, source="test", at=None).node("n1").fencing[0].usual_s
+
+
+def test_a_guest_that_has_moved_since_its_start_starts_as_long_as_others_of_its_agent():
+    moved = """
+    <lrm_resource id="web3" class="ocf" provider="kvmha" type="VirtualDomain">
+      <lrm_rsc_op id="web3_last_0" operation="migrate_from" interval="0" rc-code="0" call-id="5" exec-time="90"/>
+    </lrm_resource>"""
+    text = CIB.format(resources=RESOURCES + GUEST, constraints="").replace("<lrm_resources>", f"<lrm_resources>{moved}")
+    found = assemble(of_files(cib=text), cib.tree(text), None, source="test", at=None)
+    assert (found.resource("web3").start_s, found.resource("web1").start_s, found.resource("web2").start_s) == (
+        1.5, 1.5, None,
+    )  # fmt: skip
 
 
 def test_the_instances_of_a_clone_are_one_and_older_roles_are_read(snapshot):
