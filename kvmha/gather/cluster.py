@@ -196,7 +196,7 @@ def _nodes(
     return tuple(sorted(found, key=lambda each: each.name))
 
 
-def _devices(facts: Facts, name: str, asked: Mapping[str, float]) -> list[snapshot.Device]:
+def _devices(facts: Facts, name: str, asked: Mapping[str, durations.Question]) -> list[snapshot.Device]:
     has_levels = any(each.target == name for each in (facts.cib.levels if facts.cib is not None else ()))
     found = []
     for place, level in enumerate(facts.fencing_of(name), 1):

@@ -11,11 +11,13 @@ import statistics
 from kvmha.cluster.lint.fencing import action_of, limit_of
 from kvmha.gather import fencing
 from kvmha.policy import timing
+from kvmha.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kvmha.cluster.facts import Facts
     from kvmha.cluster.facts.records import FenceDevice
+    from kvmha.policy.fencing_proof import Trial
     from kvmha.tools.cib.history import Executed
 
 CONVERSATIONS = 5
@@ -23,14 +25,23 @@ CONVERSATIONS = 5
 a monitor makes one."""
 
 AGENT_START_SHARE, AGENT_START_MOST_S = 0.7, 0.7
-"""How much of a monitor is the fence agent's own start, Python and its libraries, which comes once in each run. In the
-lab a monitor of fence_ipmilan takes 0.28 s and a reboot 0.6 s on an idle machine, and 0.8 s and 1.0 to 1.6 s on a busy
-one; a slow management controller is what is beyond the most."""
+"""How much of a monitor is the fence agent's own start, Python and its libraries, which comes once in each run, where
+nobody has measured it. In the lab a monitor of fence_ipmilan takes 0.28 s and a reboot 0.6 s on an idle machine, and
+0.8 s and 1.0 to 1.6 s on a busy one; a slow management controller is what is beyond the most."""
 
 
-def of_questions(facts: Facts, ran: tuple[Executed, ...]) -> dict[str, float]:
+class Question(Record):
+    """What a question to a fence device takes."""
+
+    asked_s: float
+    start_s: float | None = None
+    """How much of it is the agent's own start; None where nobody has measured it."""
+
+
+def of_questions(facts: Facts, ran: tuple[Executed, ...]) -> dict[str, Question]:
     """Return what a question to each fence device takes, as far as anybody has asked."""
-    return {**_shortest(ran), **_tried(facts)}
+    ever = {name: Question(asked_s=seconds) for name, seconds in _shortest(ran).items()}
+    return {**ever, **_tried(facts)}
 
 
 def _shortest(ran: tuple[Executed, ...]) -> dict[str, float]:
@@ -45,19 +56,27 @@ def _shortest(ran: tuple[Executed, ...]) -> dict[str, float]:
     return found
 
 
-def _tried(facts: Facts) -> dict[str, float]:
-    """Return what a question to each fence device takes as a rule, in seconds, where somebody has tried it.
+def _tried(facts: Facts) -> dict[str, Question]:
+    """Return what a question to each fence device takes as a rule, where somebody has tried it.
 
     A history has the first monitor of a device only, which ran while the whole cluster was starting.
     """
-    found: dict[str, list[float]] = {}
+    good: dict[str, list[Trial]] = {}
     for trial in fencing.trials(facts):
-        if trial.is_good:
-            found.setdefault(trial.device, []).extend(trial.seconds)
-    return {device: statistics.median(seconds) for device, seconds in found.items() if seconds}
+        if trial.is_good and trial.seconds:
+            good.setdefault(trial.device, []).append(trial)
+    found = {}
+    for device, trials in good.items():
+        starts = [trial.start_s for trial in trials if trial.start_s is not None]
+        # The start was measured with the last question; those before it had a start of their own.
+        asked = [trial.seconds[-1] for trial in trials if trial.start_s is not None or not starts]
+        found[device] = Question(
+            asked_s=statistics.median(asked), start_s=statistics.median(starts) if starts else None
+        )
+    return found
 
 
-def of_device(facts: Facts, device: FenceDevice, asked: float | None) -> tuple[float, float, bool]:
+def of_device(facts: Facts, device: FenceDevice, asked: Question | None) -> tuple[float, float, bool]:
     """Return what a device takes as a rule and at most to do its work, and whether that follows from a question."""
     if device.agent in ("fence_sbd", "external/sbd"):
         wait = facts.sbd.msgwait_s if facts.sbd is not None else timing.msgwait_s(timing.SBD_WATCHDOG_S)
@@ -68,10 +87,12 @@ def of_device(facts: Facts, device: FenceDevice, asked: float | None) -> tuple[f
     if asked is None:
         return times.least_s, min(times.most_s, limit), False
     calls = CONVERSATIONS if action == "reboot" else CONVERSATIONS - 2
-    start = min(asked * AGENT_START_SHARE, AGENT_START_MOST_S)
+    start = min(asked.asked_s * AGENT_START_SHARE, AGENT_START_MOST_S)
+    if asked.start_s is not None:
+        start = min(asked.start_s, asked.asked_s)
     # What it waits by its options stays; only the guess of how long a call takes is replaced by what one took.
     waits = times.least_s - timing.FENCE_CALL_S * (2 if action == "reboot" else 1)
-    return max(waits, 0.0) + start + calls * (asked - start), min(times.most_s, limit), True
+    return max(waits, 0.0) + start + calls * (asked.asked_s - start), min(times.most_s, limit), True
 
 
 def of_operations(ran: tuple[Executed, ...]) -> dict[tuple[str, str], float]:

@@ -142,14 +142,16 @@ def _agent_of(facts: Facts, name: str) -> str:
 
 def _try_device(host: Host, device: FenceDevice, mine: list[Path], count: int) -> list[Trial]:
     try:
+        began = host.now()
         known = fence_agent.metadata(host, device.agent)
+        started = round(host.now() - began, 3)
         params = fence_agent.with_secrets(host, device.id, device.params)
     except (CommandError, ValueError) as error:
         return [_failed(host, path, f"{device.agent}: {error}") for path in mine]
     except OSError as error:
         said = f"a secret of {device.id} is not on this node: {error.filename}: {error.strerror}"
         return [_failed(host, path, said) for path in mine]
-    return [_try(host, device, params, known, path, count) for path in mine]
+    return [_try(host, device, params, known, path, count).replace(start_s=started) for path in mine]
 
 
 def _try(host: Host, device: FenceDevice, params: Mapping[str, str], known: Metadata, path: Path, count: int) -> Trial:

@@ -56,6 +56,8 @@ class Trial(Record):
     state: str
     seconds: tuple[float, ...] = ()
     """What each call took that was answered, the latest last."""
+    start_s: float | None = None
+    """What the agent took just before to say what it is, which asks no device: its own start. None: not measured."""
     said: str = ""
     """Why it failed."""
     cycled_at: float = 0.0
@@ -122,12 +124,16 @@ def merged(before: Iterable[Trial], made: Iterable[Trial], known: Iterable[Path]
 
 def written(trials: Iterable[Trial]) -> str:
     """Return one node's trials as the value of its attribute: short, since every node of the cluster keeps it."""
-    rows = [
-        [each.device, each.target, int(each.at), each.state, list(each.seconds[-KEPT:]), each.said[:SAID_LIMIT],
-         *([int(each.cycled_at)] if each.cycled_at else [])]
-        for each in trials
-    ]  # fmt: skip
+    rows = [_row(each) for each in trials]
     return json.dumps(rows, separators=(",", ":"))
+
+
+def _row(trial: Trial) -> list[Any]:
+    seconds, said = list(trial.seconds[-KEPT:]), trial.said[:SAID_LIMIT]
+    row = [trial.device, trial.target, int(trial.at), trial.state, seconds, said]
+    if trial.start_s is not None:
+        return [*row, int(trial.cycled_at), trial.start_s]
+    return [*row, int(trial.cycled_at)] if trial.cycled_at else row
 
 
 def read(node: str, text: str) -> tuple[Trial, ...]:
@@ -140,12 +146,15 @@ def read(node: str, text: str) -> tuple[Trial, ...]:
 
 
 def _trial(node: str, row: Any) -> Trial:
+    # The last two came later.
     device, target, at, state, seconds, said, *rest = row
+    cycled_at, start = rest[0] if rest else 0.0, rest[1] if len(rest) > 1 else None
     if state not in (ON, OFF, ANSWERS, FAILED):
         raise ValueError(state)
     return Trial(
         device=str(device), target=str(target), node=node, at=float(at), state=state,
-        seconds=tuple(float(each) for each in seconds), said=str(said), cycled_at=float(rest[0]) if rest else 0.0,
+        seconds=tuple(float(each) for each in seconds), said=str(said), cycled_at=float(cycled_at),
+        start_s=None if start is None else float(start),
     )  # fmt: skip
 
 

@@ -177,6 +177,20 @@ def test_what_a_fence_device_takes_is_what_it_took_when_somebody_tried_it():
     assert usual_of(f1_history=HISTORY, attribute=trials) < usual_of(f1_history=HISTORY) / 2
 
 
+def test_the_start_of_a_fence_agent_comes_once_in_a_fencing_however_slow_the_machine_is():
+    trial = fencing_proof.Trial(device="f1", target="n1", node="n2", at=1.0, state="on", seconds=(2.2,), start_s=1.7)
+    measured = usual_of(f1_history=HISTORY, attribute=fencing_proof.written([trial]))
+    assert measured == pytest.approx(1.7 + 5 * 0.5)
+    guessed = usual_of(f1_history=HISTORY, attribute=fencing_proof.written([trial.replace(start_s=None)]))
+    assert guessed > measured
+
+
+def test_trials_of_before_the_start_was_measured_are_read():
+    old = '[["f1","n1",1,"on",[0.5],""]]'
+    (trial,) = fencing_proof.read("n2", old)
+    assert (trial.seconds, trial.start_s) == ((0.5,), None)
+
+
 def usual_of(f1_history, attribute=""):
     text = CIB.format(resources=FENCED, constraints="").replace("<lrm_resources>", f"<lrm_resources>{f1_history}")
     block = f'<instance_attributes id="a2"><nvpair id="a2f" name="{fencing_proof.ATTRIBUTE}" value=%s/>'

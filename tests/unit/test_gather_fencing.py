@@ -12,6 +12,7 @@ from kvmha.cluster.facts import of_files
 from kvmha.errors import UserError
 from kvmha.gather import fencing
 from kvmha.host import CommandMissing, CommandTimeout, Host
+from kvmha.policy import fencing_proof
 from kvmha.policy.fencing_proof import ANSWERS, ATTRIBUTE, FAILED, OFF, ON, Path
 from kvmha.tools import fence_agent
 from tests.fakes import FakeHost
@@ -182,7 +183,8 @@ def test_a_real_agent_is_asked_through_its_standard_input(tmp_path, monkeypatch)
     monkeypatch.setattr(fence_agent, "program", lambda name: str(tmp_path / name))
     found = facts(cib(device("f1", pcmk_host_list="n1"), nodes=("n1", "n2")))
     (trial,) = fencing.try_here(Host(), found, [Path(device="f1", target="n1", node="n2")], count=2)
-    assert (trial.state, len(trial.seconds)) == (OFF, 2)
+    assert (trial.state, len(trial.seconds), trial.start_s is not None) == (OFF, 2, True)
+    assert fencing_proof.read("n2", fencing_proof.written([trial]))[0].start_s == trial.start_s
     assert set((tmp_path / "heard").read_text().split()) == {
         "ip=192.0.2.1", f"password={PASSWORD}", "action=status", "plug=n1"
     }  # fmt: skip
