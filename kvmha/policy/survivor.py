@@ -39,6 +39,11 @@ TOO_LONG_S = 5.0
 follows from what the last monitor of a device took, which is never twice the same; and each change is a new version of
 the configuration on both nodes."""
 
+HEADROOM = 1.5
+"""How many times as long as usual its own shot may take and still be through in time: both nodes have more to do in a
+split than when a fence device was asked last. A delay is laid over with so much room, and stays while it is enough
+without it."""
+
 CRITERIA = (
     "disks that only it has up to date",
     "faults on it",
@@ -58,7 +63,7 @@ class Choice(Record):
     rival: str
     reasons: tuple[str, ...]
     delay_s: float
-    """How long the rival's shot has to wait so that its own is through before; whole seconds."""
+    """How long the rival's shot is to wait so that its own is through before, with room; whole seconds."""
     device: str = ""
     """The fence device that has to wait, the first that is tried for the node; empty where there is none."""
 
@@ -246,19 +251,25 @@ def _lands(snapshot: Snapshot, node: str, rival: str) -> float:
     return shot_after(snapshot, (node,), (rival,)) + chance
 
 
-def _needed(snapshot: Snapshot, node: str, rival: str) -> float:
+def _least(snapshot: Snapshot, node: str, rival: str) -> float:
+    """Return the least delay of the rival's shot after which the node's own is through before."""
     lands = _lands(snapshot, node, rival)
     # A rival that nothing can fence is a brake of its own, and no number.
-    found = lands + NEARLY_S - priority_delay(snapshot, (rival,), (node,)) if math.isfinite(lands) else NEARLY_S
-    return max(found, NEARLY_S)
+    return lands - priority_delay(snapshot, (rival,), (node,)) if math.isfinite(lands) else 0.0
+
+
+def _needed(snapshot: Snapshot, node: str, rival: str) -> float:
+    target = snapshot.node(rival)
+    usual = sum(device.usual_s for device in first_level(target)) if target is not None else 0.0
+    return max(_least(snapshot, node, rival) + usual * (HEADROOM - 1) + NEARLY_S, NEARLY_S)
 
 
 def _delay(snapshot: Snapshot, choice: Choice, now: Mapping[str, str]) -> str:
     """Return pcmk_delay_base for the device that has to wait: what it has, where that will do."""
     own = next((device for device in _devices(snapshot, choice.node) if device.name == choice.device), None)
     kept = own.delay_s if own is not None and own.steered else None
-    needed = _needed(unsteered(snapshot), choice.node, choice.rival)
-    if kept is not None and needed <= kept <= choice.delay_s + TOO_LONG_S:
+    least = _least(unsteered(snapshot), choice.node, choice.rival)
+    if kept is not None and least <= kept <= choice.delay_s + TOO_LONG_S:
         return now[choice.device]
     delays: dict[str, float] = {choice.node: choice.delay_s}
     for device in _devices(unsteered(snapshot), choice.rival):
