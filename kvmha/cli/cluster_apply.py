@@ -86,12 +86,12 @@ def make(args: argparse.Namespace, host: Host) -> int:
         said = "\n".join(f"{finding.rule}: {finding.said}" for finding in wrong)
         raise UserError(f"{said}\nnothing was changed; mend it, or give --force to go on all the same")
     reason = apply.why_refused(plan, allows_restart=args.allow_restart)
-    against = cluster_admission.against(
-        host, plan, name=wanted.description.cluster, is_overridden=args.override and not args.dry_run
-    )
-    if against and args.override:
+    # Only what is done in the end counts as done against what was said.
+    goes_on = args.override and not args.dry_run and not reason
+    against = cluster_admission.against(host, plan, name=wanted.description.cluster, is_overridden=goes_on)
+    if against and goes_on:
         _log("cluster apply --override", against)
-    elif against:
+    elif against and not args.override:
         reason = "; ".join((*([reason] if reason else []), *against, "--override applies it all the same"))
     if args.dry_run:
         _remark(args, f"would be refused: {reason}" if reason else "nothing was changed")

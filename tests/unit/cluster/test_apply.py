@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import syslog
 
 import pytest
 
@@ -207,6 +208,45 @@ def test_the_first_set_up_killed_after_every_step_and_run_again_is_the_same_in_t
         assert is_done(host)
         assert host.live() == quiet.live()
         assert all({"fence-n1", "fence-n2"} <= devices for devices, guests in host.seen if guests)
+
+
+@pytest.fixture
+def crowded(made, monkeypatch):
+    """A cluster, a description with a change, what stands in the log, and what admission was told of each run."""
+    logged, told = [], []
+
+    def against(_host, _plan, *, name, is_overridden):
+        told.append((name, is_overridden))
+        return ("n1: short of 3 GiB for web1",)
+
+    monkeypatch.setattr("kvmha.cli.cluster_admission.against", against)
+    monkeypatch.setattr("syslog.syslog", lambda priority, said: logged.append((priority, said)))
+    made.describe("prefers: n1", "prefers: n2")
+    return made, logged, told
+
+
+def test_a_change_that_takes_a_guests_place_is_refused_and_changes_nothing(crowded, capsys):
+    host, logged, _ = crowded
+    assert host.kvmha("apply") == 2
+    err = capsys.readouterr().err
+    assert "n1: short of 3 GiB for web1; --override applies it all the same; nothing was changed" in err
+    assert (host.changes, logged) == (0, [])
+
+
+def test_what_is_done_against_that_is_in_the_systems_log_and_in_the_journal(crowded):
+    host, logged, told = crowded
+    assert host.kvmha("apply", "--override") == 0
+    assert is_done(host)
+    assert logged == [(syslog.LOG_WARNING, "cluster apply --override, against n1: short of 3 GiB for web1")]
+    assert [is_overridden for _, is_overridden in told] == [True]
+
+
+def test_what_is_only_looked_at_or_refused_for_another_reason_overrides_nothing(crowded, monkeypatch):
+    host, logged, told = crowded
+    assert host.kvmha("apply", "--override", "--dry-run") == 1
+    monkeypatch.setattr("kvmha.cluster.apply.why_refused", lambda *_words, **_more: "web1 would restart")
+    assert host.kvmha("apply", "--override") == 2
+    assert (logged, [is_overridden for _, is_overridden in told], host.changes) == ([], [False, False], 0)
 
 
 def test_guests_come_after_fence_devices_that_run():
