@@ -57,6 +57,7 @@ class Asking:
         found: list[Phase] = []
         for phase in phases:
             snapshot = self.planned or snapshot
+            events.check(phase, snapshot)
             trouble = trouble.replace(lacks_quorum=False).joined(events.trouble_of(phase, snapshot))
             found.append(self._phase(phase, snapshot, trouble, restless if not found else ()))
             # Who was fenced is off, and no longer a trouble.

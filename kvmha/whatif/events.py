@@ -52,7 +52,10 @@ class Event(Record):
 
 
 def parse(words: Sequence[str], snapshot: Snapshot) -> tuple[tuple[Event, ...], ...]:
-    """Return the events, in phases that ``then`` parts. Raises UserError for what makes no sense here."""
+    """Return the events, in phases that ``then`` parts. Raises UserError for words that name nothing here.
+
+    Whether an event can happen in the state that the cluster is in by then is for ``check``.
+    """
     phases: list[list[Event]] = [[]]
     left = list(words)
     while left:
@@ -74,6 +77,16 @@ def parse(words: Sequence[str], snapshot: Snapshot) -> tuple[tuple[Event, ...], 
     for phase in phases:
         _check_together(phase)
     return tuple(tuple(phase) for phase in phases)
+
+
+def check(phase: Sequence[Event], snapshot: Snapshot) -> None:
+    """Raise UserError for an event that cannot happen: to a node that is off, or to what does not run."""
+    for event in phase:
+        for kind, value in zip(WORDS[event.word][0], event.values):
+            if kind == NODE:
+                _check_state(event, value, snapshot)
+            elif kind == RESOURCE:
+                _check_place(event, value, snapshot)
 
 
 def _check(event: Event, snapshot: Snapshot) -> None:
@@ -98,6 +111,12 @@ def _check_node(event: Event, name: str, snapshot: Snapshot) -> None:
         raise UserError(f"{event.word}: there is no node {name}; the nodes are {known}")
     if node.kind != MEMBER and event.word in (KILL, CUT, FAIL_FENCING, LINK_LOST):
         raise UserError(f"{event.word}: {name} is a remote node; name the node on which its resource runs")
+
+
+def _check_state(event: Event, name: str, snapshot: Snapshot) -> None:
+    node = snapshot.node(name)
+    if node is None:
+        return
     if event.word in (KILL, CUT, STANDBY, LOSE_STORAGE) and not node.is_online:
         raise UserError(f"{event.word}: {name} is offline already")
     if event.word == STANDBY and node.is_standby:
@@ -107,14 +126,21 @@ def _check_node(event: Event, name: str, snapshot: Snapshot) -> None:
 
 
 def _check_resource(event: Event, name: str, snapshot: Snapshot) -> None:
-    resource = snapshot.resource(name)
-    if resource is None:
+    if snapshot.resource(name) is None:
         guests = ", ".join(guest.name for guest in snapshot.guests) or "none"
         raise UserError(f"{event.word}: there is no resource {name}; the guests are {guests}")
+
+
+def _check_place(event: Event, name: str, snapshot: Snapshot) -> None:
+    resource = snapshot.resource(name)
+    if resource is None:
+        return
     if event.word == FAIL and not resource.nodes:
         raise UserError(f"fail: {name} does not run, so its monitor cannot fail")
     if event.word == MIGRATE and event.values[1] in resource.nodes:
         raise UserError(f"migrate: {name} runs on {event.values[1]} already")
+    if event.word == MIGRATE and not getattr(snapshot.node(event.values[1]), "is_online", True):
+        raise UserError(f"migrate: {event.values[1]} is offline")
 
 
 def _check_link(text: str, snapshot: Snapshot) -> None:

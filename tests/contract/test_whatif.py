@@ -111,6 +111,11 @@ def test_a_second_failure_comes_after_the_first_has_settled(ask):
     assert fates(answer, 1)["web1"]["before"] == fates(answer, 0)["web1"]["after"]
 
 
+def test_an_event_is_judged_in_the_state_that_the_cluster_is_in_by_then(ask):
+    _, answer = ask("standby n1 then online n1 then migrate web1 n2")
+    assert [fates(answer, phase)["web1"]["before"] != ["n1"] for phase in range(3)] == [False, True, True]
+
+
 def test_standby_moves_a_guest_live_with_the_right_to_write_first(ask):
     code, answer = ask("standby n2")
     assert (code, fates(answer)["web2"]["how"]) == (0, "moves live")
@@ -127,6 +132,15 @@ def test_a_guest_that_fits_nowhere_is_an_error(ask):
     code, answer = ask("add-guest 1TiB")
     assert (code, fates(answer)["new-guest"]["how"], "not-recovered" in codes(answer)) == (1, "stays down", True)
     assert fates(ask("add-guest 8GiB")[1])["new-guest"]["how"] == "starts"
+
+
+def test_a_guest_that_takes_the_reserve_is_refused_though_pacemaker_would_start_it(ask, capsys):
+    code, answer = ask("add-guest 40GiB")
+    assert (code, fates(answer)["new-guest"]["how"], answer["alarming"]) == (1, "starts", True)
+    said = [each["said"] for each in answer["phases"][0]["cautions"] if each["code"] == "n-plus-one"]
+    assert said
+    assert all("lost afterwards" in each for each in said)
+    assert "n-plus-one" not in codes(ask("add-guest 8GiB")[1])
 
 
 def test_one_of_two_links_moves_nothing(ask):
@@ -181,6 +195,8 @@ def test_a_cib_that_pacemaker_does_not_take_ends_with_one_sentence(files, tmp_pa
         ("kill n1 standby n1", "n1 is struck twice"),
         ("kill n1 then", '"then" stands between two events'),
         ("kill n1 then kill n1", "kill: n1 is offline already"),
+        ("kill n1 then migrate web2 n1", "migrate: n1 is offline"),
+        ("migrate web1 n2 then migrate web1 n2", "web1 runs on n2 already"),
         ("online n1", "n1 is not in standby"),
     ],
 )

@@ -50,8 +50,20 @@ def test_events_happen_together_and_then_parts_them():
 )
 def test_what_makes_no_sense_is_refused_in_one_sentence(words, said):
     with pytest.raises(UserError) as refused:
-        events.parse(words.split(), CLUSTER)
+        events.check(events.parse(words.split(), CLUSTER)[0], CLUSTER)
     assert said in str(refused.value)
+
+
+def test_a_later_event_is_judged_by_what_is_then():
+    phases = events.parse(["standby", "n1", "then", "online", "n1", "then", "migrate", "web1", "n1"], CLUSTER)
+    (first, second, *others) = CLUSTER.nodes
+    resources = (CLUSTER.resources[0].replace(nodes=("n2",)), *CLUSTER.resources[1:])
+    then = CLUSTER.replace(nodes=(first.replace(is_standby=True), second, *others), resources=resources)
+    events.check(phases[1], then)
+    events.check(phases[2], then)
+    off = CLUSTER.replace(nodes=(first.replace(is_online=False), second, *others), resources=resources)
+    with pytest.raises(UserError, match="migrate: n1 is offline"):
+        events.check(phases[2], off)
 
 
 @pytest.mark.parametrize(("text", "size"), [("8GiB", 8192), ("512MiB", 512), ("2g", 2048), ("1T", 1048576)])
