@@ -213,7 +213,10 @@ def _is_of(snapshot: Snapshot, name: str, disk: str) -> bool:
 
 def _actions(snapshot: Snapshot) -> Point:
     pending = [f"{each.name} {each.pending.lower()}" for each in snapshot.resources if each.pending]
-    failed = [f"{each.resource} {each.operation} on {each.node}" for each in snapshot.failures]
+    failed = [
+        f"{each.resource} {each.operation} on {each.node}" + (f" ({each.reason})" if each.reason else "")
+        for each in snapshot.failures
+    ]
     stuck = [each.name for each in snapshot.resources if each.is_blocked]
     twice = [
         each.name for each in snapshot.resources if each.kind == GUEST and len(each.nodes) > 1 and not each.pending
