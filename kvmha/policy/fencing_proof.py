@@ -118,7 +118,9 @@ def merged(before: Iterable[Trial], made: Iterable[Trial], known: Iterable[Path]
     for trial in sorted((*before, *made), key=lambda trial: trial.at):
         earlier = last.get(trial.path, trial.replace(seconds=()))
         cycled = max(earlier.cycled_at, trial.cycled_at)
-        last[trial.path] = trial.replace(seconds=(*earlier.seconds, *trial.seconds)[-KEPT:], cycled_at=cycled)
+        start = earlier.start_s if trial.start_s is None else trial.start_s
+        seconds = (*earlier.seconds, *trial.seconds)[-KEPT:]
+        last[trial.path] = trial.replace(seconds=seconds, start_s=start, cycled_at=cycled)
     return tuple(last[path] for path in known if path in last)
 
 

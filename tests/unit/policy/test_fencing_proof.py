@@ -81,8 +81,10 @@ def test_percentiles_are_times_that_were_measured(percent, want):
 
 def test_a_power_cycle_is_remembered_through_the_trials_of_every_day():
     cycled = fencing_proof.cycled(FIRST, at=NOW - 5000)
-    (kept,) = fencing_proof.merged([trial(age=9000), cycled], [trial(age=60, seconds=(0.3,))], [FIRST])
-    assert (kept.cycled_at, kept.at, kept.seconds) == (NOW - 5000, NOW - 60, (0.1, 0.3))
+    (kept,) = fencing_proof.merged(
+        [trial(age=9000).replace(start_s=0.2), cycled], [trial(age=60, seconds=(0.3,))], [FIRST]
+    )
+    assert (kept.cycled_at, kept.at, kept.seconds, kept.start_s) == (NOW - 5000, NOW - 60, (0.1, 0.3), 0.2)
     assert fencing_proof.read("n2", fencing_proof.written([kept])) == (kept.replace(cycled_at=float(int(NOW - 5000))),)
     (older,) = fencing_proof.read("n2", '[["f","n1",5,"on",[0.1],""]]')
     assert older.cycled_at == 0.0, "what an older version has written is still read"
