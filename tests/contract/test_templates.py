@@ -160,6 +160,24 @@ def test_a_guest_on_standby_leaves_by_live_migration_and_its_address_goes_with_i
     assert moves[floating.name][-1] == moves[guest.name][-1]
 
 
+def test_a_guest_that_is_moved_goes_live_and_takes_the_right_to_write_its_disks_along(running, wanted):
+    for guest in (guest for guest in wanted.guests if guest.migrate):
+        home = guest.prefers or wanted.nodes[0].name
+        target = next(name for name in guest.nodes or [node.name for node in wanted.nodes] if name != home)
+        moved, after = running.with_name("moved.xml"), running.with_name("after-move.xml")
+        moved.write_text(running.read_text())
+        told("crm_resource", "-r", guest.name, "--move", "-N", target, env={"CIB_file": str(moved)})
+        lines = transition("-x", str(moved), "-S", "--save-output", str(after))
+        found = {line.split()[1]: line.split() for line in lines}
+        ours = {guest.name, *(f"primary-{disk}" for disk in guest.disks)}
+        assert {found[name][-1] for name in ours} == {target}
+        # A guest that must not meet it may have to make room, and does so live as well.
+        live = [each for each in wanted.guests if each.migrate]
+        names = {name for each in live for name in (each.name, *(f"primary-{disk}" for disk in each.disks))}
+        assert {found[name][0] for name in names & found.keys()} == {"Migrate"}
+        assert transition("-x", str(after), "-S") == []
+
+
 def test_a_lost_node_is_fenced_and_its_guests_start_elsewhere_and_stay_there(running, wanted):
     lost = wanted.guests[0].prefers
     after = running.with_name("after.xml")
