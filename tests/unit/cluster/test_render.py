@@ -233,6 +233,16 @@ def test_with_two_nodes_one_side_of_a_split_fires_first(shell, checkout):
     assert delayed == ["fence-n1"]
 
 
+@pytest.mark.parametrize(("most", "begins"), [(1000, 100), (40, 40)])
+def test_a_resynchronisation_takes_what_the_link_has_from_its_start(checkout, most, begins):
+    text = (checkout / "cluster-templates/two-node/cluster.yaml").read_text()
+    text = text.replace("max_rate: 100\n", f"max_rate: {most}\n")
+    written = render.render(description.read(text, "cluster.yaml"))["drbd/global_common.conf"]
+    words = {line.split()[0]: line.split()[1] for line in written.splitlines() if line.endswith(";")}
+    assert (words["resync-rate"], words["c-max-rate"]) == (f"{begins}M;", f"{most}M;")
+    assert words["c-plan-ahead"] != "0;", "the controller that makes way for the guests is off"
+
+
 @pytest.mark.parametrize(
     ("nodes", "quorum"),
     [
