@@ -90,15 +90,18 @@ class Course:
 
     def command_to_end(self, *argv: str) -> None:
         """Run one of our own commands beside the watch. Raises Stopped where it fails, or does not end in time."""
-        code, last = self.command_code(*argv)
+        self.note(" ".join(argv))
+        self.command_begins(*argv)
+        code, last = self.command_ends(*argv)
         if code != 0:
             raise Stopped(ERROR, f"{' '.join(argv)} left with {code}: {last}"[:300])
 
-    def command_code(self, *argv: str) -> tuple[int, str]:
-        """Run one of our own commands beside the watch; return its exit code and its last line. Raises Stopped."""
-        path = journal.path(self.id, "log")
-        self.note(" ".join(argv))
-        self.command = self.host.start(*argv, log=path)
+    def command_begins(self, *argv: str) -> None:
+        """Start one of our own commands; what undoes the drill ends it."""
+        self.command = self.host.start(*argv, log=journal.path(self.id, "log"))
+
+    def command_ends(self, *argv: str) -> tuple[int, str]:
+        """Watch until the command has ended; return its exit code and its last line. Raises Stopped."""
         until = self.host.now() + self.order.limit_s
         while True:
             code = self.host.wait(self.command, timeout=0.01)
@@ -108,5 +111,6 @@ class Course:
                 raise Stopped(LATE, f"{' '.join(argv)} did not end within {self.order.limit_s:g} s")
             self.tick()
         self.command = 0
-        words = [line.strip() for line in self.host.read(path).splitlines() if line.strip()] if code != 0 else []
+        said = self.host.read(journal.path(self.id, "log")) if code != 0 else ""
+        words = [line.strip() for line in said.splitlines() if line.strip()]
         return code, words[-1] if words else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvmha.drill import timeline, watch
-from kvmha.drill.records import MOVED, UNDISTURBED, Breach
+from kvmha.drill.records import ENDURED, LEFT, MOVED, PARTED, UNDISTURBED, Breach
 from kvmha.host import CommandError
 from kvmha.record import Record
 from kvmha.tools import cluster_log, crm_mon
@@ -64,9 +64,10 @@ def breaches(host: Host, leads_to: str, before: Baseline, seen: watch.Watch) -> 
 def _disturbed(leads_to: str, before: Baseline, now: ClusterStatus, seen: watch.Watch, at: float) -> list[Breach]:
     """Return what has moved or started anew although nobody should have noticed anything."""
     said: list[tuple[str, str]] = []
-    if leads_to in (UNDISTURBED, MOVED):
-        said += [(name, f"{name} was fenced at {when}") for name, when in sorted(fencings(now) - before.fencings)]
-    if leads_to == UNDISTURBED:
+    fenced = sorted(fencings(now) - before.fencings)
+    if leads_to in (UNDISTURBED, MOVED, LEFT, PARTED):
+        said += [(name, f"{name} was fenced at {when}") for name, when in fenced]
+    if leads_to == UNDISTURBED or (leads_to == ENDURED and not fenced):
         for name, pid in before.pids.items():
             was, then = before.status.resource(name), now.resource(name)
             if was is not None and then is not None and was.nodes != then.nodes:

@@ -118,7 +118,8 @@ def outcomes(host: Host) -> list[Outcome]:
 
 def order_of(told: dict[str, Any]) -> Order:
     """Return an order as it was written down; what a later version has beside is left out."""
-    return Order(**{name: told[name] for name in Order._fields if name in told})
+    found: Order = _made(Order, told)
+    return found
 
 
 def outcome_of(told: dict[str, Any]) -> Outcome:

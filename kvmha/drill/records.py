@@ -8,12 +8,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NODE, GUEST = "NODE", "GUEST"
+NODE, GUEST, CLUSTER = "NODE", "GUEST", "CLUSTER"
 """What a drill is aimed at."""
 
 FENCED, UNDISTURBED, RESTARTED, MOVED = "fenced", "undisturbed", "restarted", "moved"
+LEFT, PARTED, ENDURED = "left", "parted", "endured"
 """What a drill should lead to: the node is fenced and its guests run elsewhere; nobody notices; the guest starts anew;
-guests move and return."""
+guests move and return; nodes go and come back in good order; nobody has quorum until it is over; nobody notices, or the
+node is fenced."""
+
+AT_NODE, POWER, COMMANDS = "at-node", "power", "commands"
+"""How a drill is made: nodes do it to themselves, by a fault of its name; by the fence device; by commands of ours."""
+
+TARGET, OTHERS, EVERY, ELSEWHERE = "target", "others", "every", "elsewhere"
+"""Which nodes do it to themselves: the target; all but the one that runs the drill; all; where the guest goes."""
 
 PASSED, BROKEN, LATE, ABORTED, ERROR = "passed", "broken", "late", "aborted", "error"
 """How a drill ended: as it should; an invariant did not hold; the cluster was not well again in time; somebody ended
@@ -37,13 +45,24 @@ class Drill(Record):
     hold_s: float = 0.0
     """How long the fault lasts before it is undone; 0 where it is over at once."""
     has_link: bool = False
-    needs: tuple[str, ...] = ()
-    """Programs that the target must have."""
+    family: str = ""
+    made_by: str = AT_NODE
+    power: str = ""
+    """What the fence device is told: off, or reboot."""
+    made_on: str = TARGET
+    cuts_off: bool = False
+    """Its targets cannot answer any more once it is made."""
+    hunts: bool = False
+    """It waits for something, and is made when that comes."""
+    fails: str = ""
+    """What it makes the cluster note as failed, which is cleaned up afterwards: the guest, or fence devices."""
+    options: tuple[str, ...] = ()
+    """What else it can be told: path, size."""
 
     @property
     def takes_node(self) -> bool:
         """Whether the cluster loses its target."""
-        return self.leads_to == FENCED
+        return self.leads_to in (FENCED, LEFT, ENDURED)
 
 
 class Order(Record):
@@ -51,7 +70,7 @@ class Order(Record):
 
     drill: str
     node: str
-    """The target, or the node on which the guest runs."""
+    """The target, or the node on which the guest runs; the cluster's name where it is about all of it."""
     guest: str = ""
     link: str = ""
     hold_s: float = 0.0
@@ -60,6 +79,17 @@ class Order(Record):
     percent: int = 20
     """The loss, where packets are lost."""
     delay_ms: int = 100
+    nodes: tuple[str, ...] = ()
+    """The nodes that do it to themselves, where it is not the target alone."""
+    guests: tuple[str, ...] = ()
+    """All that it moves."""
+    path: str = ""
+    size_mib: int = 0
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The nodes that do it to themselves."""
+        return self.nodes or (self.node,)
 
 
 class Fate(Record):

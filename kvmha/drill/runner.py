@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import kvmha
 from kvmha.drill import ending, journal, striking, undoing, waiting, watch
-from kvmha.drill.catalogue import QEMU_KILLED
 from kvmha.drill.clients import Clients
 from kvmha.drill.course import TICK_S, Course, Stopped
 from kvmha.drill.reach import Reach, Streams
@@ -169,8 +168,7 @@ class Runner:
             for word in undoing.undo(self.reach, order):
                 course.undone_at = self.host.wall_clock()
                 course.note(f"undone: {word}")
-            if course.drill.name == QEMU_KILLED and course.struck_at is not None:
-                self.host.run("crm_resource", "--cleanup", "--resource", order.guest, timeout=COMMAND_LIMIT, ok=None)
+            undoing.clean(self.reach, order)
             course.step(journal.UNDONE)
         finally:
             for number, handler in held.items():

@@ -4,59 +4,85 @@ from __future__ import annotations
 
 import json
 
-from kvmha.drill import catalogue, faults, journal
-from kvmha.drill.catalogue import POWER_CUT
-from kvmha.drill.records import MOVED
+from kvmha.drill import faults, journal
+from kvmha.drill.records import COMMANDS, PARTED, POWER
 from kvmha.gather import fencing
-from kvmha.host import CommandError
+from kvmha.host import CommandError, CommandFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kvmha.drill.course import Course
+    from kvmha.drill.records import Order
+    from kvmha.drill.stage import Stage
 
 COMMAND_LIMIT = 30.0
+
+LEAD_S = 6.0
+"""For each node that has to be told what all do at the same moment, and once more."""
+
+REFUSED = 2
+"""Our own exit code for what is not done, for a reason."""
 
 
 def strike(course: Course) -> None:
     """Do it. Raises Stopped, CommandError, UserError, OSError."""
-    host, order = course.host, course.order
     course.step(journal.STRIKING)
     course.note(f"now: {course.drill.said}")
-    if course.drill.name == POWER_CUT:
-        facts = fencing.live(host)
-        course.struck_at = host.wall_clock()
-        fencing.switch(host, facts, order.node, course.reach.here, "off")
-        # An agent takes seconds to switch, and to see that it has; the node itself was heard until it was off.
-        course.tick()
-        course.struck_at = max(course.struck_at, course.seen.last_seen(order.node))
-    elif course.drill.leads_to == MOVED:
-        course.struck_at = host.wall_clock()
+    if course.drill.made_by == POWER:
+        switch(course, course.drill.power)
+    elif course.drill.made_by == COMMANDS:
+        course.struck_at = course.host.wall_clock()
     else:
-        course.struck_at = _at_node(course)
+        _at_nodes(course)
     course.step(journal.STRUCK)
 
 
-def _at_node(course: Course) -> float:
-    """Have the target do it to itself; return when, on this node's clock."""
+def _at_nodes(course: Course) -> None:
+    """Have all targets do it to themselves; at one moment, where they cut each other off."""
+    nodes = course.order.targets
+    at = course.host.wall_clock() + LEAD_S * (1 + len(nodes)) if course.drill.leads_to == PARTED else 0.0
+    moments = [at_node(course, node, at=at) for node in nodes]
+    course.struck_at = at or moments[0]
+
+
+def switch(course: Course, action: str) -> None:
+    """Switch the target's power by its fence device. Raises Stopped, CommandError, UserError, OSError."""
     host, order = course.host, course.order
-    links = (order.link,) if order.link else ()
-    fault = {
-        "name": order.drill, "id": course.id, "hold_s": order.hold_s, "links": links, "name_of_guest": order.guest,
-        "uuid": course.stage.uuids.get(order.guest, ""), "percent": order.percent, "delay_ms": order.delay_ms,
+    facts = fencing.live(host)
+    course.struck_at = host.wall_clock()
+    fencing.switch(host, facts, order.node, course.reach.here, action)
+    # An agent takes seconds to switch, and to see that it has; the node itself was heard until it was off.
+    course.tick()
+    course.struck_at = max(course.struck_at, course.seen.last_seen(order.node))
+
+
+def fault(order: Order, stage: Stage, name: str) -> dict[str, object]:
+    """Return what a node is told to do to itself, in the drill of that name."""
+    return {
+        "name": order.drill, "id": name, "hold_s": order.hold_s, "links": (order.link,) if order.link else (),
+        "name_of_guest": order.guest, "uuid": stage.uuids.get(order.guest, ""), "percent": order.percent,
+        "delay_ms": order.delay_ms, "target": order.node, "path": order.path, "size_mib": order.size_mib,
     }  # fmt: skip
-    words = ("kvmha", "drill", "at-node", "strike", "--node", order.node, json.dumps(fault))
+
+
+def at_node(course: Course, node: str, *, at: float = 0.0) -> float:
+    """Have a node do it to itself; return when, on this node's clock. Raises Stopped, CommandError."""
+    host = course.host
+    told = fault(course.order, course.stage, course.id)
+    told["at"] = at + course.offsets.get(node, 0.0) if at else 0.0
+    words = ("kvmha", "drill", "at-node", "strike", "--node", node, json.dumps(told))
     sent = host.wall_clock()
     try:
-        done = course.reach.run(order.node, *words, timeout=COMMAND_LIMIT)
+        done = course.reach.run(node, *words, timeout=COMMAND_LIMIT)
     except CommandError as error:
         # A node that is cut off cannot say any more that it is.
-        if order.drill != catalogue.LINKS_CUT:
+        if not course.drill.cuts_off or (isinstance(error, CommandFailed) and error.done.rc == REFUSED):
             raise
-        course.note(f"the target said nothing: {error}")
+        course.note(f"{node} said nothing: {error}")
         course.tick()
-        return max(sent, course.seen.last_seen(order.node))
-    told = json.loads(done.out)
-    course.note(str(told["said"]))
-    at = float(told["at"]) - course.offsets.get(order.node, 0.0)
+        return max(sent, course.seen.last_seen(node))
+    made = json.loads(done.out)
+    course.note(f"{node}: {made['said']}")
+    at = float(made["at"]) - course.offsets.get(node, 0.0)
     # A hang comes a moment after it was answered for.
     return min(max(at, sent), host.wall_clock() + faults.BREATH_S)

@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-from kvmha.drill import ending
-from kvmha.drill.catalogue import DRAIN, MIGRATE
-from kvmha.drill.records import FENCED, RESTARTED, UNDISTURBED
+import json
+
+from kvmha.drill import ending, planned
+from kvmha.drill.catalogue import SHUTDOWN
+from kvmha.drill.records import COMMANDS, ENDURED, FENCED, LEFT, PARTED, RESTARTED, UNDISTURBED
+from kvmha.gather import fencing
+from kvmha.host import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kvmha.drill.course import Course
 
+POWER_PAUSE_S = 3.0
+HUNT_PAUSE_S = 2.0
+HUNT_LIMIT = 15.0
+
 
 def wait(course: Course) -> None:
     """Wait until the drill has led to what it should. Raises Stopped, CommandError, UserError, OSError."""
-    leads_to, order = course.drill.leads_to, course.order
+    leads_to = course.drill.leads_to
+    if course.drill.made_by == COMMANDS:
+        planned.run(course)
+        return
+    if course.drill.hunts:
+        _hunted(course)
     if leads_to == UNDISTURBED:
-        course.hold(order.hold_s)
+        course.hold(_left_to_hold(course))
     elif leads_to == RESTARTED:
         course.until("the guest did not start anew", lambda: _restarted(course))
     elif leads_to == FENCED:
-        course.until(f"{order.node} was not fenced", lambda: was_fenced(course))
-        course.note(f"{order.node} is fenced")
-        course.seen.forget(order.node)
-        course.until("what it ran does not run elsewhere", lambda: _all_run(course))
-        course.note("all that it ran runs again")
-    elif course.drill.name == MIGRATE:
-        course.command_to_end("kvmha", "migrate", order.guest, course.stage.elsewhere)
-        course.command_to_end("kvmha", "migrate", order.guest, order.node)
-    elif course.drill.name == DRAIN:
-        course.command_to_end("kvmha", "drain", order.node)
-        course.command_to_end("kvmha", "undrain", order.node)
+        course.until(f"{course.order.node} was not fenced", lambda: was_fenced(course))
+        _replaced(course)
+    elif leads_to == ENDURED:
+        _endured(course)
+    elif leads_to == LEFT:
+        _left(course)
+    elif leads_to == PARTED:
+        course.until("there is quorum all the same", lambda: _lacks_quorum(course))
+        course.note("nobody has quorum")
+        course.hold(_left_to_hold(course))
+
+
+def _left_to_hold(course: Course) -> float:
+    """Return how much of the fault's time is left: the first node's timer has run since the drill began."""
+    passed = course.host.wall_clock() - (course.struck_at or course.host.wall_clock())
+    return max(course.order.hold_s - passed, 0.0)
 
 
 def was_fenced(course: Course) -> bool:
@@ -48,6 +66,92 @@ def silent(course: Course) -> str:
         if answered and answered[0] < (course.struck_at or now) and not clients.answers_now(target.name, now=now):
             return f"{target.name} does not answer"
     return ""
+
+
+def is_gone(course: Course, node: str) -> bool:
+    """Tell whether a node has left the cluster, in good order."""
+    found = course.seen.status.node(node) if course.seen.status is not None else None
+    return found is not None and not found.is_online and not found.is_unclean
+
+
+def _replaced(course: Course) -> None:
+    course.note(f"{course.order.node} is fenced")
+    course.seen.forget(course.order.node)
+    course.until("what it ran does not run elsewhere", lambda: _all_run(course))
+    course.note("all that it ran runs again")
+
+
+def _endured(course: Course) -> None:
+    """Hold on, unless the target is lost: then it has to be fenced, and replaced."""
+    until = course.host.now() + course.order.hold_s
+    while course.host.now() < until and not was_fenced(course):
+        course.tick()
+    node = course.seen.status.node(course.order.node) if course.seen.status is not None else None
+    if not was_fenced(course) and (node is None or not node.is_online or node.is_unclean):
+        course.until(f"{course.order.node} is neither well nor fenced", lambda: was_fenced(course))
+    if was_fenced(course):
+        _replaced(course)
+
+
+def _left(course: Course) -> None:
+    node = course.order.node
+    course.until(f"{node} did not leave the cluster", lambda: is_gone(course, node) or was_fenced(course))
+    course.seen.forget(node)
+    course.note(f"{node} has left the cluster")
+    course.until("what it ran does not run elsewhere", lambda: _all_run(course))
+    if course.drill.name != SHUTDOWN:
+        return
+    facts = fencing.live(course.host)
+
+    def is_off() -> bool:
+        course.hold(POWER_PAUSE_S)
+        return fencing.switch(course.host, facts, node, course.reach.here, "status") == "off"
+
+    course.until(f"{node} did not go off", is_off)
+    course.note(f"{node} is off")
+
+
+def _lacks_quorum(course: Course) -> bool:
+    status = course.seen.status
+    return status is not None and not status.is_quorate
+
+
+def _hunted(course: Course) -> None:
+    """Wait until the agent was met and killed; then the drill begins."""
+    order = course.order
+    (node,) = order.targets
+    argv = planned.move_argv(order.guest, course.stage.elsewhere)
+    is_move = "migrate" in course.drill.name
+    if is_move:
+        course.note(" ".join(argv))
+        course.command_begins(*argv)
+    asked = [course.host.now()]
+
+    def met() -> bool:
+        if was_fenced(course):
+            # It told nobody in time, and what the cluster does of it proves it.
+            return True
+        if course.host.now() - asked[0] < HUNT_PAUSE_S:
+            return False
+        asked[0] = course.host.now()
+        at = _met_at(course, node)
+        course.struck_at = at if at is not None else course.struck_at
+        return at is not None
+
+    course.until(f"no agent of {order.guest} was met", met)
+    course.note("the agent was killed")
+    if is_move:
+        # What the command says of it is the cluster's business; here it counts that it ends.
+        course.command_ends(*argv)
+
+
+def _met_at(course: Course, node: str) -> float | None:
+    try:
+        done = course.reach.run(node, "kvmha", "drill", "at-node", "hunted", timeout=HUNT_LIMIT, ok=None)
+        told = json.loads(done.out)["at"]
+    except (CommandError, ValueError, KeyError, TypeError):
+        return None
+    return float(told) - course.offsets.get(node, 0.0) if told is not None else None
 
 
 def _all_run(course: Course) -> bool:

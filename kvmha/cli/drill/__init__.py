@@ -9,7 +9,7 @@ import json
 import sys
 from functools import partial
 
-from kvmha.cli.drill import asking, running, telling
+from kvmha.cli.drill import asking, ordering, running, telling
 from kvmha.drill import catalogue, faults, journal, undoing
 from kvmha.errors import UserError
 from kvmha.host import SIGTERM, CommandError
@@ -61,7 +61,7 @@ def _list(args: argparse.Namespace, host: Host) -> int:
         word = "destructive" if drill.is_destructive else "harmless"
         print(f"{drill.name} {drill.aim}  ({word})")
         print(f"    {drill.said}")
-        print(f"    should lead to: {asking.LEADS_TO[drill.leads_to]}")
+        print(f"    should lead to: {ordering.LEADS_TO[drill.leads_to]}")
         print(f"    undone: {drill.undone}")
     return 0
 
@@ -119,16 +119,23 @@ def _add_at_node(verbs: Any) -> None:
     parser = verbs.add_parser("at-node", description="What a runner has a node do to itself. Not for people.")
     words = parser.add_subparsers(metavar="WORD", required=True)
     handlers: dict[str, Callable[[argparse.Namespace, Host], int]] = {
-        "hello": _hello, "watch": _watch, "undo": _undo, "strike": _strike,
+        "hello": _hello, "watch": _watch, "undo": _undo, "ready": _ready, "strike": _strike, "hunt": _hunt,
+        "hunted": _hunted, "load": _load,
     }  # fmt: skip
     for name, handler in handlers.items():
         word = words.add_parser(name)
         word.set_defaults(handler=handler)
         if name == "watch":
             word.add_argument("--interval", type=float, default=0.25)
-        if name == "strike":
+        if name in ("ready", "strike"):
             word.add_argument("--node", required=True)
             word.add_argument("fault")
+        if name == "hunt":
+            word.add_argument("--guest", required=True)
+            word.add_argument("--action", required=True)
+        if name == "load":
+            word.add_argument("--memory", type=int, default=0)
+            word.add_argument("--send-to", action="append", default=[])
 
 
 def _hello(args: argparse.Namespace, host: Host) -> int:
@@ -150,12 +157,43 @@ def _undo(args: argparse.Namespace, host: Host) -> int:
     return 0
 
 
-def _strike(args: argparse.Namespace, host: Host) -> int:
+def _fault(text: str) -> faults.Fault:
     try:
-        told = json.loads(args.fault)
+        told = json.loads(text)
         values = {name: told[name] for name in faults.Fault._fields if name in told}
-        fault = faults.Fault(**{**values, "links": tuple(values.get("links", ()))})
+        return faults.Fault(**{**values, "links": tuple(values.get("links", ()))})
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"the fault is not understood: {error}") from None
-    print(json.dumps(plain(faults.strike(host, args.node, fault))), flush=True)
+
+
+def _ready(args: argparse.Namespace, host: Host) -> int:
+    print(faults.ready(host, args.node, _fault(args.fault)).said)
+    return 0
+
+
+def _strike(args: argparse.Namespace, host: Host) -> int:
+    print(json.dumps(plain(faults.strike(host, args.node, _fault(args.fault)))), flush=True)
+    return 0
+
+
+def _hunt(args: argparse.Namespace, host: Host) -> int:
+    from kvmha.drill import hunting
+
+    hunting.hunt(host, args.guest, args.action)
+    return 0
+
+
+def _hunted(args: argparse.Namespace, host: Host) -> int:
+    from kvmha.drill import hunting
+
+    print(json.dumps({"at": hunting.found_at(host)}))
+    return 0
+
+
+def _load(args: argparse.Namespace, host: Host) -> int:
+    from kvmha.drill import loading
+
+    if args.memory:
+        loading.take_memory(host, args.memory)
+    loading.send(host, args.send_to)
     return 0

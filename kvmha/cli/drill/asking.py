@@ -8,20 +8,19 @@ import time
 
 from kvmha import gather
 from kvmha.cli import cluster_source
+from kvmha.cli.drill import ordering
 from kvmha.cluster import description
-from kvmha.drill import catalogue, clients, demands, faults, writes
+from kvmha.drill import catalogue, clients, demands, writes
 from kvmha.drill.reach import Reach
-from kvmha.drill.records import FENCED, GUEST, MOVED, RESTARTED, UNDISTURBED, Drill, Expected, Fate, Order
+from kvmha.drill.records import Drill, Expected, Order
 from kvmha.drill.stage import Stage
 from kvmha.drill.watch import Known
-from kvmha.errors import UserError
-from kvmha.policy import drill_gates, timing
+from kvmha.policy import drill_gates
 from kvmha.policy.drill_gates import Around, Gate
 from kvmha.policy.snapshot import ADDRESS
 from kvmha.record import Record
 from kvmha.tools import cib as cib_reader
 from kvmha.tools import service_probe
-from kvmha.whatif.asking import Asking
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,16 +33,6 @@ if TYPE_CHECKING:
 
 REACH = "reach"
 """The gate that every node can be reached."""
-
-LONGEST_S = 600.0
-"""The longest that a fault may last."""
-
-LEADS_TO = {
-    FENCED: "the node is fenced, and its guests run elsewhere",
-    UNDISTURBED: "no guest moves or starts anew, and nobody is fenced",
-    RESTARTED: "the guest starts anew",
-    MOVED: "guests move, and go on running",
-}
 
 
 class Asked(Record):
@@ -69,16 +58,19 @@ def ask(args: argparse.Namespace, host: Host) -> Asked:
         source = cluster_source.load(options, host, folder)
         snapshot = source.read(source.text, "").replace(at=host.wall_clock())
         snapshot = _with_pending(snapshot, source)
-        order = _order(args, drill, snapshot, host)
-        expected = _expected(host, source, drill, order, folder)
+        order = ordering.order(args, drill, snapshot, host, reach.here)
+        expected = ordering.expected(host, source, drill, order, folder)
     heard = {node.name: reach.hello(node.name) for node in snapshot.members}
     around = Around(
         here=reach.here, now=host.wall_clock(), minute=_minute(host), window=wanted.window,
         operations={node: busy for node, (_, busy) in heard.items()}, backup=demands.backup(host, wanted),
     )  # fmt: skip
-    gates = drill_gates.judge(snapshot, around, target=order.node, takes_node=drill.takes_node)
-    gates = (*gates, _reach_gate({node: why for node, (why, _) in heard.items() if why}))
+    gates = ordering.joined(
+        drill_gates.judge(snapshot, around, target=target, takes_node=drill.takes_node) for target in order.targets
+    )
     stage = _stage(args, host, source, snapshot, order, expected)
+    unreached = {node: why for node, (why, _) in heard.items() if why}
+    gates = (*gates, _reach_gate(unreached), ordering.target_gate(reach, drill, order, stage))
     return Asked(drill=drill, order=order, snapshot=snapshot, stage=stage, gates=gates)
 
 
@@ -94,82 +86,6 @@ def _with_pending(snapshot: Snapshot, source: Source) -> Snapshot:
 def _minute(host: Host) -> int:
     now = time.localtime(host.wall_clock())
     return now.tm_hour * 60 + now.tm_min
-
-
-def _order(args: argparse.Namespace, drill: Drill, snapshot: Snapshot, host: Host) -> Order:
-    node, guest = _target(args, drill, snapshot)
-    hold = _number("--hold", args.hold, 1, LONGEST_S) if args.hold else drill.hold_s
-    return Order(
-        drill=drill.name, node=node, guest=guest, link=_link(args, drill, host), hold_s=hold,
-        limit_s=_number("--limit", args.limit, 10, 3600), percent=int(_number("--percent", args.percent, 1, 99)),
-        delay_ms=int(_number("--delay", args.delay, 1, 10_000)),
-    )  # fmt: skip
-
-
-def _target(args: argparse.Namespace, drill: Drill, snapshot: Snapshot) -> tuple[str, str]:
-    if drill.aim == GUEST:
-        guests = ", ".join(each.name for each in snapshot.guests) or "none"
-        resource = snapshot.resource(args.guest) if args.guest else None
-        if resource is None or resource not in snapshot.guests:
-            lacks = f"there is no guest {args.guest}" if args.guest else f"{drill.name} wants --guest"
-            raise UserError(f"{lacks}; the guests are {guests}")
-        if len(resource.nodes) != 1:
-            raise UserError(f"{args.guest} runs on {len(resource.nodes)} nodes, and has to run on one")
-        return resource.nodes[0], resource.name
-    nodes = ", ".join(each.name for each in snapshot.members)
-    if not args.node or args.node not in [each.name for each in snapshot.members]:
-        lacks = f"there is no node {args.node}" if args.node else f"{drill.name} wants --node"
-        raise UserError(f"{lacks}; the nodes are {nodes}")
-    if len(snapshot.members) < 2:
-        raise UserError(f"{args.node} is the only node; a drill needs somebody to go on")
-    return args.node, ""
-
-
-def _link(args: argparse.Namespace, drill: Drill, host: Host) -> str:
-    if not drill.has_link:
-        if args.link:
-            raise UserError(f"--link: {drill.name} is not about one link")
-        return ""
-    known = sorted(faults.links(host), key=int)
-    if len(known) < 2:
-        raise UserError(f"{drill.name}: corosync has one link here, so that the node itself would be lost: links-cut")
-    if args.link and args.link not in known:
-        raise UserError(f"--link: there is no link {args.link}; the links are {', '.join(known)}")
-    return args.link or known[-1]
-
-
-def _number(name: str, text: str, least: float, most: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not least <= value <= most:
-        raise UserError(f'{name}: "{text}" is no number from {least:g} to {most:g}')
-    return value
-
-
-def _expected(host: Host, source: Source, drill: Drill, order: Order, folder: str) -> Expected:
-    words = [word.format(node=order.node, guest=order.guest, link=order.link) for word in drill.event]
-    if not words:
-        return Expected(said=(LEADS_TO[drill.leads_to],))
-    asking = Asking(
-        host, source.text, read=source.read, folder=folder,
-        bandwidth=source.bandwidth or timing.DEFAULT_BANDWIDTH_MIB_S,
-    )  # fmt: skip
-    phase = asking.ask(words).phases[0]
-    fates = []
-    for fate in phase.fates:
-        back = fate.answers or fate.back
-        fates.append(
-            Fate(
-                name=fate.name, how=fate.how, nodes=fate.after, limit_s=fate.limit_s,
-                back_s=round(back.usual_s, 2) if back is not None else None,
-                most_s=round(back.most_s, 2) if back is not None else None,
-            )
-        )  # fmt: skip
-    times = {moment.what: round(moment.ends.usual_s, 2) for moment in phase.moments if moment.ends is not None}
-    cautions = tuple(f"{each.subject}: {each.said}" for each in phase.cautions)
-    return Expected(said=(LEADS_TO[drill.leads_to], *cautions), fates=tuple(fates), times=times)
 
 
 def _reach_gate(unreached: dict[str, str]) -> Gate:

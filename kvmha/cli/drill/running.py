@@ -57,6 +57,8 @@ def add(verbs: Any) -> None:
         )
         parser.add_argument("--percent", metavar="P", default="20", help="of packets that are lost (default: 20)")
         parser.add_argument("--delay", metavar="MS", default="100", help="by which packets are late (default: 100)")
+        parser.add_argument("--path", metavar="PATH", default="", help="the folder or device that it is about")
+        parser.add_argument("--size", metavar="MIB", default="", help="of what is taken or written, in MiB")
         parser.add_argument(
             "--watch", metavar="GUEST=tcp://HOST:PORT", action="append", default=[],
             help="ask this service all the time, as a client (the description's services and floating IPs are asked "

@@ -7,10 +7,11 @@ import json
 import pytest
 
 from kvmha.drill import faults
-from kvmha.drill.faults import GRACE_S, STATE, UNIT, Fault
+from kvmha.drill.faults import GRACE_S, STATE, UNIT, Fault, making
+from kvmha.drill.faults.daemons import PACEMAKER_DAEMONS
 from kvmha.errors import UserError
 from kvmha.host import CommandError
-from kvmha.tools import corosync_conf, ip_address
+from kvmha.tools import cib, corosync_conf, ip_address
 from tests.fakes import FakeHost, qemu_cmdline
 
 CONF = b"""
@@ -71,29 +72,89 @@ def fault(name, **values):
     return Fault(name=name, id="d1", hold_s=20.0, **values)
 
 
-LASTING = ["corosync-stopped", "libvirt-stopped", "links-cut", "link-cut", "link-loss", "link-delay"]
+PIDS = {pid: f"/usr/lib/pacemaker/{name}" for pid, name in enumerate(PACEMAKER_DAEMONS, 60)}
+MEMINFO = b"MemTotal:       16384000 kB\nMemFree: 1 kB\nMemAvailable:   8192000 kB\n"
+DRBD_DUMP = """resource r0 { on n1 { device /dev/drbd0 minor 0; disk /dev/vg/r0; address ipv4 10.77.0.11:7790; }
+on n2 { device /dev/drbd0 minor 0; disk /dev/vg/r0; address ipv4 10.77.0.12:7790; } }"""
+MOUNTS = b"""overlay / overlay rw 0 0
+tmpfs /small tmpfs rw 0 0
+nas:/vm /var/lib/libvirt/images nfs4 rw,vers=4.2,addr=10.77.0.9 0 0
+"""
+DM_INFO = ("dmsetup", "info", "--columns", "--noheadings", "--options", "name,major,minor", "--separator", " ")
+QUORUM = b"quorum {\n device {\n  model: net\n  net {\n   host: arbiter\n  }\n }\n}\n"
+
+
+def furnish(host):
+    """Give a node all that faults can be made of."""
+    host.files[corosync_conf.PATH] = CONF + QUORUM
+    host.commands["tc", "qdisc", "show", "dev", "eth1", "root"] = "qdisc noqueue 0: dev eth1 root refcnt 2\n"
+    host.commands["systemd-detect-virt", "--container"] = (1, "none\n", "")
+    host.commands["drbdadm", "dump", "all"] = DRBD_DUMP
+    host.commands["getent", "ahosts", "10.77.0.9"] = "10.77.0.9 STREAM nas\n10.77.0.9 DGRAM\n"
+    host.commands["getent", "ahosts", "arbiter"] = "10.77.0.5 STREAM arbiter\n"
+    host.commands["getent", "ahosts", "10.77.9.2"] = "10.77.9.2 STREAM 10.77.9.2\n"
+    host.commands[(*DM_INFO, "/dev/vg/r0")] = "vg-r0 253 4\n"
+    host.commands["dmsetup", "table", "--showkeys", "vg-r0"] = "0 2048 linear 8:1 0\n"
+    host.commands[cib.query_argv()] = FENCE_CIB
+    host.files["/proc/self/mounts"] = MOUNTS
+    host.files["/proc/self/mountinfo"] = b"22 1 0:20 / / rw - overlay overlay rw\n"
+    host.files["/sys/dev/block/253:4/holders/drbd0"] = b""
+    host.files["/proc/sysrq-trigger"] = b""
+    host.files["/proc/meminfo"] = MEMINFO
+    host.files["/proc/cpuinfo"] = b"processor\t: 0\nprocessor\t: 1\n"
+    host.files["/var/tmp/x"] = b""
+    host.files["/small/x"] = b""
+    host.programs.update(PIDS)
+    for pid in PIDS:
+        host.processes[pid] = (PIDS[pid],)
+    host.processes[700] = qemu_cmdline("web1", UUID)
+
+
+FENCE_CIB = """<cib><configuration><crm_config/>
+<nodes><node id="1" uname="n1"/><node id="2" uname="n2"/></nodes><resources>
+<primitive id="fence-n2" class="stonith" type="fence_ipmilan"><instance_attributes id="a">
+<nvpair id="b" name="ip" value="10.77.9.2"/><nvpair id="c" name="pcmk_host_list" value="n2"/></instance_attributes>
+</primitive></resources><constraints/></configuration><status/></cib>"""
+
+PATHS = {"device-full": "/small", "disk-error": "/dev/vg/r0"}
+LASTING = [
+    "corosync-stopped", "libvirt-stopped", "pacemakerd-stopped", "pacemaker-controld-stopped", "links-cut", "link-cut",
+    "link-one-way", "links-one-way", "link-loss", "link-delay", "link-mtu", "qdevice-lost", "fencing-lost",
+    "drbd-cut", "disk-error", "device-full", "nfs-lost", "cpu-load", "memory-load", "io-load", "network-load",
+    "agent-killed-monitor", "agent-killed-start", "agent-killed-stop", "agent-killed-migrate-to", "kernel-crash",
+]  # fmt: skip
 
 
 def struck(host, name):
-    links = {"link-cut": ("1",), "link-loss": ("1",), "link-delay": ("1",)}.get(name, ())
-    host.commands["tc", "qdisc", "show", "dev", "eth1", "root"] = "qdisc noqueue 0: dev eth1 root refcnt 2\n"
-    return faults.strike(host, "n2", fault(name, links=links, percent=20, delay_ms=100))
+    furnish(host)
+    links = ("1",) if name.startswith("link-") else ()
+    values = {"links": links, "percent": 20, "delay_ms": 100, "target": "n2", "path": PATHS.get(name, "")}
+    return faults.strike(host, "n2", fault(name, name_of_guest="web1", uuid=UUID, **values))
+
+
+def changes(host):
+    """Return the commands that change something, but for the timer that undoes."""
+    asks = ("show", "is-active", "info", "table", "dump", "ahosts", "--container", "-json")
+    known = (cib.query_argv(),)
+    return [
+        argv for argv in host.ran if not set(asks) & set(argv) and f"--unit={UNIT}" not in argv and argv not in known
+    ]
 
 
 @pytest.mark.parametrize("name", LASTING)
 def test_how_it_is_undone_and_the_timer_are_there_before_it_is_made(name):
     host = Node()
     made = struck(host, name)
-    assert made.at == host.clock
-    ran = [argv for argv in host.ran if argv[0] in ("nft", "tc", "systemctl") and argv[1] not in ("is-active", "qdisc")]
-    acts = ran or [argv for argv in host.ran if argv[:3] == ("tc", "qdisc", "add")]
-    timer = next(argv for argv in host.ran if argv[0] == "systemd-run")
+    assert made.at - host.clock in (0, faults.BREATH_S)
+    timer = next(argv for argv in host.ran if f"--unit={UNIT}" in argv)
     assert f"--on-active={20 + GRACE_S:g}" in timer
     assert timer[-3:] == ("drill", "at-node", "undo")
-    assert host.ran.index(timer) < host.ran.index(acts[-1])
-    assert host.state_at[acts[-1]]
+    act = changes(host)[0]
+    assert host.ran.index(timer) < host.ran.index(act)
+    assert host.state_at[act]
     told = json.loads(host.files[STATE])
     assert told["fault"] == name
+    assert told["undo"]
 
 
 @pytest.mark.parametrize("name", LASTING)
@@ -154,7 +215,8 @@ def test_a_fault_that_cannot_be_made_is_undone_at_once():
 def test_without_a_timer_nothing_is_made():
     host = Node()
     timer = ("systemd-run", "--quiet", "--collect", f"--unit={UNIT}", "--on-active=25",
-             "--timer-property=AccuracySec=100ms", "/usr/bin/kvmha", "drill", "at-node", "undo")  # fmt: skip
+             "--timer-property=AccuracySec=100ms", "--property=Restart=on-failure", "--property=RestartSec=5",
+             "/usr/bin/kvmha", "drill", "at-node", "undo")  # fmt: skip
     host.failing[timer] = (1, "", "Failed to connect to bus")
     with pytest.raises(CommandError, match="Failed to connect to bus"):
         struck(host, "links-cut")
@@ -164,7 +226,9 @@ def test_without_a_timer_nothing_is_made():
 def test_a_cut_drops_both_directions_on_the_interfaces_of_the_links_alone():
     host = Node()
     struck(host, "links-cut")
-    rules = host.given["nft", "-f", "-"]
+    # It is made a moment later, when the answer has gone out.
+    assert host.ran[-1][-3:] == ("nft", "-f", "-")
+    rules = host.files[making.GIVEN].decode()
     assert all(f'{way}ifname "{name}" drop;' in rules for way in "io" for name in ("eth0", "eth1"))
     host = Node()
     struck(host, "link-cut")
