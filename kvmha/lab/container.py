@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # There it puts a version 2 cgroup hierarchy in place, whatever the machine has: nspawn and the node's systemd then need
 # no help on any machine, and a cgroup per node keeps the systemds of the nodes out of each other's way. nspawn has an
 # option for the network namespace, but mounts the node's /sys before it enters that: /sys/class/net would be ours.
+# With --keep-unit it ends with 133 when its node reboots, for whoever started it to start it again (systemd-nspawn(1)).
 BOOT = """\
 set -e
 root=$1 layers=$2 upper=$3 work=$4 group=$5 netns=$6 firmware=$7
@@ -24,8 +25,13 @@ mount -t cgroup2 none /sys/fs/cgroup
 mkdir -p "/sys/fs/cgroup/$group"
 echo $$ > "/sys/fs/cgroup/$group/cgroup.procs"
 mount -t overlay overlay -o "lowerdir=$layers,upperdir=$upper,workdir=$work" "$root"
-sleep "$firmware"
-exec nsenter --net="$netns" systemd-nspawn "$@"
+code=133
+while [ "$code" = 133 ]; do
+    sleep "$firmware"
+    code=0
+    nsenter --net="$netns" systemd-nspawn "$@" || code=$?
+done
+exit "$code"
 """
 
 FIRMWARE = "firmware"
