@@ -12,10 +12,10 @@ NODE, GUEST, CLUSTER = "NODE", "GUEST", "CLUSTER"
 """What a drill is aimed at."""
 
 FENCED, UNDISTURBED, RESTARTED, MOVED = "fenced", "undisturbed", "restarted", "moved"
-LEFT, PARTED, ENDURED = "left", "parted", "endured"
+LEFT, PARTED, ENDURED, KEPT = "left", "parted", "endured", "kept"
 """What a drill should lead to: the node is fenced and its guests run elsewhere; nobody notices; the guest starts anew;
 guests move and return; nodes go and come back in good order; nobody has quorum until it is over; nobody notices, or the
-node is fenced."""
+node is fenced; the guest runs on, or runs anew."""
 
 AT_NODE, POWER, COMMANDS = "at-node", "power", "commands"
 """How a drill is made: nodes do it to themselves, by a fault of its name; by the fence device; by commands of ours."""

@@ -6,7 +6,7 @@ import json
 
 from kvmha.drill import ending, planned
 from kvmha.drill.catalogue import SHUTDOWN
-from kvmha.drill.records import COMMANDS, ENDURED, FENCED, LEFT, PARTED, RESTARTED, UNDISTURBED
+from kvmha.drill.records import COMMANDS, ENDURED, FENCED, KEPT, LEFT, PARTED, RESTARTED, UNDISTURBED
 from kvmha.gather import fencing
 from kvmha.host import CommandError
 
@@ -31,6 +31,8 @@ def wait(course: Course) -> None:
         course.hold(_left_to_hold(course))
     elif leads_to == RESTARTED:
         course.until("the guest did not start anew", lambda: _restarted(course))
+    elif leads_to == KEPT:
+        course.until("the guest does not run in one place", lambda: _runs(course))
     elif leads_to == FENCED:
         course.until(f"{course.order.node} was not fenced", lambda: was_fenced(course))
         _replaced(course)
@@ -172,11 +174,12 @@ def _all_run(course: Course) -> bool:
 
 
 def _restarted(course: Course) -> bool:
-    guest = course.order.guest
-    status = course.seen.status
-    now = status.resource(guest) if status is not None else None
-    if now is None or len(now.nodes) != 1 or now.pending:
-        return False
-    since = course.struck_at or 0
+    since, guest = course.struck_at or 0, course.order.guest
     started = [at for (name, _), at in course.seen.processes.items() if name == guest and at > since]
-    return bool(started) and not silent(course)
+    return bool(started) and _runs(course)
+
+
+def _runs(course: Course) -> bool:
+    status = course.seen.status
+    now = status.resource(course.order.guest) if status is not None else None
+    return now is not None and len(now.nodes) == 1 and not now.pending and not now.is_failed and not silent(course)

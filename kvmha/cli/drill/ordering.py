@@ -13,6 +13,7 @@ from kvmha.drill.records import (
     EVERY,
     FENCED,
     GUEST,
+    KEPT,
     LEFT,
     MOVED,
     OTHERS,
@@ -56,6 +57,7 @@ LEADS_TO = {
     MOVED: "guests move, and go on running",
     LEFT: "guests leave before the node goes, the node comes back, and nobody is fenced",
     PARTED: "nobody has quorum and nothing is started anywhere; afterwards all runs as before, or runs anew",
+    KEPT: "the guest runs on where it was, or anew, and in one place only",
     ENDURED: "nobody notices, or the node is fenced and its guests run elsewhere",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvmha.drill.catalogue.words import FENCING_UNDOES, TIMER
-from kvmha.drill.records import ELSEWHERE, ENDURED, FENCED, GUEST, NODE, RESTARTED, TARGET, UNDISTURBED, Drill
+from kvmha.drill.records import ELSEWHERE, ENDURED, FENCED, GUEST, KEPT, NODE, RESTARTED, TARGET, UNDISTURBED, Drill
 
 COROSYNC_KILLED, COROSYNC_STOPPED = "corosync-killed", "corosync-stopped"
 LIBVIRT_KILLED, LIBVIRT_STOPPED, QEMU_KILLED = "libvirt-killed", "libvirt-stopped", "qemu-killed"
@@ -71,8 +71,8 @@ DRILLS = (
     _agent("monitor", RESTARTED, "the guest's agent is killed in its next monitor"),
     _agent("start", RESTARTED, "the guest's QEMU is killed, and then the agent that starts it anew"),
     _agent("stop", FENCED, "the guest's QEMU is killed, and then the agent that should stop what is left of it"),
-    _agent("migrate-to", RESTARTED, "the guest is moved, and its agent killed where it leaves"),
-    _agent("migrate-from", RESTARTED, "the guest is moved, and its agent killed where it arrives", made_on=ELSEWHERE),
+    _agent("migrate-to", KEPT, "the guest is moved, and its agent killed where it leaves"),
+    _agent("migrate-from", KEPT, "the guest is moved, and its agent killed where it arrives", made_on=ELSEWHERE),
     Drill(
         name=LIBVIRT_KILLED,
         said="libvirt's daemon is killed on the node (SIGKILL)",

@@ -9,8 +9,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kvmha.host import Host
 
-HOSTNAME = "/proc/sys/kernel/hostname"
-
 LIMIT = 15.0
 """Seconds for one command."""
 
@@ -68,7 +66,7 @@ class Plan(Record):
 
 def here(host: Host) -> str:
     """Return this node's name."""
-    return host.read(HOSTNAME).strip()
+    return host.name()
 
 
 def work(fault: Fault, *argv: str, properties: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from kvmha.drill.records import (
     EVERY,
     FENCED,
     GUEST,
+    KEPT,
     LEFT,
     MOVED,
     NODE,
@@ -30,7 +31,7 @@ from kvmha.errors import UserError
 from kvmha.whatif import events
 
 DRILLS = {drill.name: drill for drill in catalogue.DRILLS}
-INTERRUPTS = (FENCED, RESTARTED, LEFT, PARTED, ENDURED)
+INTERRUPTS = (FENCED, RESTARTED, LEFT, PARTED, ENDURED, KEPT)
 """What a guest or a client may notice."""
 
 WANTED = (

@@ -43,7 +43,7 @@ class Member(Node):
 
     def __init__(self, name, world):
         super().__init__()
-        self.name, self.world = name, world
+        self.node, self.world = name, world
         furnish(self)
         third = b"nodelist {\n  node {\n    name: n3\n    ring0_addr: 10.77.0.13\n    ring1_addr: 10.77.1.13\n  }"
         path = corosync_conf.PATH
@@ -308,7 +308,7 @@ class Machine(FakeHost):
         member.clock = self.clock
         if words[0] == "systemctl":
             return "stopping\n" if self.world.goes_off else "running\n"
-        if member.name == "n2" and self.world.is_away(self.clock):
+        if member.node == "n2" and self.world.is_away(self.clock):
             return (255, "", "ssh: No route to host")
         if words[3] == "strike":
             told = json.loads(words[-1])
