@@ -357,18 +357,6 @@ def test_a_guest_that_runs_twice_is_told_within_ten_seconds(drill):
     cluster.wait("the cluster is well", cluster.is_well)
 
 
-HARMLESS = [each.name for each in catalogue.DRILLS if not each.is_destructive and each.name != catalogue.LINK_DELAY]
-DESTRUCTIVE = [each.name for each in catalogue.DRILLS if each.is_destructive and each.name != catalogue.POWER_CUT]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", [*HARMLESS, *DESTRUCTIVE])
-def test_every_drill_that_a_container_can_do_ends_as_it_should(drill, name):
-    outcome = drill.run(name)
-    assert (outcome["result"], outcome["breaches"]) == ("passed", []), (outcome["said"], outcome["log"])
-
-
 SEED = int(os.environ.get("KVMHA_DRILL_SEED", str(random.SystemRandom().randrange(10**6))))
 RUNS = int(os.environ.get("KVMHA_DRILLS", "20"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvmha.drill.faults import corosync_links as of_links
-from kvmha.drill.faults.plan import LIMIT, TABLE, Fault, Plan
+from kvmha.drill.faults.plan import LIMIT, TABLE, Fault, Plan, here
 from kvmha.errors import UserError
 from kvmha.gather import fencing
 from kvmha.host import CommandError
@@ -118,11 +118,20 @@ def _link_delay(host: Host, fault: Fault) -> Plan:
     shown = host.run("tc", "qdisc", "show", "dev", name, "root", timeout=LIMIT).out.split()
     if shown[1:2] and (shown[1] not in PLAIN_QUEUES or shown[2:3] not in (["0:"], [])):
         raise UserError(f"{name} has a queueing discipline of its own ({shown[1]}), which this drill would replace")
+    # Tried in a network of its own, which is gone with the command.
+    tried = host.run("unshare", "--net", *_late("lo", fault), timeout=LIMIT, ok=None)
+    if tried.rc != 0:
+        why = tried.err.strip()[-120:]
+        raise UserError(f"{here(host)} cannot hold packets back: its kernel needs netem (sch_netem): {why}")
     return Plan(
-        act=("tc", "qdisc", "add", "dev", name, "root", "netem", "delay", f"{fault.delay_ms}ms"),
+        act=_late(name, fault),
         undo=(("tc", "qdisc", "del", "dev", name, "root", "netem"),),
         said=f"what leaves by {name} is {fault.delay_ms} ms late",
     )  # fmt: skip
+
+
+def _late(interface: str, fault: Fault) -> tuple[str, ...]:
+    return ("tc", "qdisc", "add", "dev", interface, "root", "netem", "delay", f"{fault.delay_ms}ms")
 
 
 def _qdevice_lost(host: Host, fault: Fault) -> Plan:

@@ -177,7 +177,7 @@ class World:
         self.members = {name: Member(name, self) for name in NAMES}
 
     def is_asked(self, argv):
-        asks = ("show", "is-active", "info", "--showkeys", "dump", "ahosts", "--container", "-json")
+        asks = ("show", "is-active", "info", "--showkeys", "dump", "ahosts", "--container", "-json", "unshare")
         return argv == cib.query_argv() or bool(set(asks) & set(argv))
 
     def let_pass(self, now):

@@ -57,6 +57,11 @@ def unused(host):
     ] = "0\n"  # fmt: skip
 
 
+def without_netem(host):
+    argv = ("unshare", "--net", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "0ms")
+    host.failing[argv] = (2, "", "Error: Specified qdisc kind is unknown.\n")
+
+
 def by_watchdog(host):
     host.commands[cib.query_argv()] = FENCE_CIB.replace('name="ip"', 'name="other"')
 
@@ -76,6 +81,7 @@ def as_it_is(host):
         pytest.param("kernel-crash", in_container, "", r"n2 is a container \(systemd-nspawn\)", id="crash"),
         pytest.param("qdevice-lost", without_quorum_device, "", "no quorum device of model net", id="qdevice"),
         pytest.param("fencing-lost", by_watchdog, "", r"fence-n2 \(fence_ipmilan\) has no option ip", id="fencing"),
+        pytest.param("link-delay", without_netem, "", "netem.*qdisc kind is unknown", id="netem"),
         pytest.param("drbd-cut", without_drbd, "", "no DRBD resource that could lose its peer", id="drbd"),
         pytest.param("nfs-lost", without_nfs, "", "nothing mounted by NFS", id="nfs"),
         pytest.param("disk-error", as_it_is, "", "wants --path", id="no-device"),
@@ -90,7 +96,7 @@ def as_it_is(host):
 def test_what_cannot_be_is_refused_with_the_reason_and_nothing_is_made(node, name, change, path, said):
     change(node)
     with pytest.raises(UserError, match=said):
-        faults.strike(node, "n2", fault(name, path=path, target="n2"))
+        faults.strike(node, "n2", fault(name, path=path, target="n2", links=("1",)))
     assert faults.STATE not in node.files
     assert not any(argv[0] in ("nft", "systemd-run", "kill") for argv in node.ran)
 

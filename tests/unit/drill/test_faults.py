@@ -88,6 +88,7 @@ def furnish(host):
     """Give a node all that faults can be made of."""
     host.files[corosync_conf.PATH] = CONF + QUORUM
     host.commands["tc", "qdisc", "show", "dev", "eth1", "root"] = "qdisc noqueue 0: dev eth1 root refcnt 2\n"
+    host.commands["unshare", "--net", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "100ms"] = ""
     host.commands["systemd-detect-virt", "--container"] = (1, "none\n", "")
     host.commands["drbdadm", "dump", "all"] = DRBD_DUMP
     host.commands["getent", "ahosts", "10.77.0.9"] = "10.77.0.9 STREAM nas\n10.77.0.9 DGRAM\n"
@@ -134,7 +135,7 @@ def struck(host, name):
 
 def changes(host):
     """Return the commands that change something, but for the timer that undoes."""
-    asks = ("show", "is-active", "info", "table", "dump", "ahosts", "--container", "-json")
+    asks = ("show", "is-active", "info", "table", "dump", "ahosts", "--container", "-json", "unshare")
     known = (cib.query_argv(),)
     return [
         argv for argv in host.ran if not set(asks) & set(argv) and f"--unit={UNIT}" not in argv and argv not in known
