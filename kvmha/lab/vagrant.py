@@ -64,14 +64,14 @@ def process(host: Host, node: NodePlan) -> int | None:
 
 
 def is_machine(host: Host, node: NodePlan, pid: int) -> bool:
-    """Tell whether a process is a node's machine: a QEMU whose serial line goes to the node's own log."""
+    """Tell whether a process is a node's machine: a QEMU with its disk."""
     words = host.cmdline(pid)
-    return bool(words) and "qemu-system" in words[0] and any(console(node) in word for word in words)
+    return bool(words) and "qemu-system" in words[0] and any(f'"{disk(node)}"' in word for word in words)
 
 
-def console(node: NodePlan) -> str:
-    """Return the file with what a machine says on its serial line."""
-    return f"{node.folder}/console.log"
+def disk(node: NodePlan) -> str:
+    """Return the file with a machine's first disk, which Vagrant names after it."""
+    return f"{os.path.dirname(node.folder)}/libvirt/images/{domain(node)}.img"
 
 
 def why_incomplete(host: Host, plan: LabPlan) -> str | None:
@@ -113,8 +113,8 @@ def run(host: Host, plan: LabPlan, *words: str, progress: Progress, phase: str =
             last[:] = [*last[-4:], said.removeprefix("==> ")]
             progress(phase, last[-1])
 
-    code = lines.run(host, *argv(plan, *words), each=_logged(f"{plan.folder}/vagrant.log", each), timeout=UP_TIMEOUT,
-                     env=environment(plan))  # fmt: skip
+    log = _logged(host, f"{plan.folder}/vagrant.log", each)
+    code = lines.run(host, *argv(plan, *words), each=log, timeout=UP_TIMEOUT, env=environment(plan))
     if code != 0:
         said = " ".join(last)[-400:]
         raise LabError(f"vagrant {words[0]} failed: {said}; the whole story was in {plan.folder}/vagrant.log")
@@ -179,10 +179,13 @@ def _settings(plan: LabPlan) -> str:
     return f"{plan.folder}/vagrant/lab.yaml"
 
 
-def _logged(path: str, each: Callable[[str], None]) -> Callable[[str], None]:
+def _logged(host: Host, path: str, each: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what also writes each line to a log, with the seconds since the command began."""
+    begun = host.now()
+
     def both(line: str) -> None:
         with open(path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+            file.write(f"{host.now() - begun:7.1f} {line}\n")
         each(line)
 
     return both

@@ -143,16 +143,16 @@ def test_the_vagrantfile_knows_every_setting_that_the_lab_writes():
         assert f'  "{name}" =>' in read("Vagrantfile")
 
 
-def test_a_node_is_the_emulator_whose_serial_line_is_its_own():
+def test_a_node_is_the_emulator_that_has_its_disk():
     host = FakeHost()
     one, two = PLAN.nodes
     host.processes[7] = (
         "/usr/bin/qemu-system-x86_64",
         "-name",
         "guest=kvmha-n1",
-        f'{{"filename":"{one.folder}/console.log"}}',
+        f'{{"driver":"file","filename":"{vagrant.disk(one)}"}}',
     )
-    host.processes[8] = ("tail", "-f", f"{two.folder}/console.log")
+    host.processes[8] = ("qemu-img", "info", f'"{vagrant.disk(two)}"')
     assert nodes.leader(host, PLAN, one) == 7
     assert nodes.leader(host, PLAN, two) is None
     assert nodes.processes(host, PLAN, one) == [7]
