@@ -188,7 +188,7 @@ def _wait_started(host: Host, lab: Lab, first: str, progress: Progress) -> None:
             progress("cluster", f"waiting for {now}")
         lacking = now
         # On a node with a slow kernel the question costs its one processor a second, which the guest needs to boot.
-        host.sleep(max(0.3, 2 * (host.now() - begun)))
+        host.sleep(min(max(0.3, 2 * (host.now() - begun)), 3.0))
     raise LabError(f"the cluster did not start {lacking} within {timeout:.0f} s; {_ways(lab.plan)}")
 
 

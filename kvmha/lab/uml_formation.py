@@ -133,4 +133,4 @@ def _wait_online(lab: Lab, names: list[str]) -> None:
         if lab.host.now() > until:
             raise LabError(f"the nodes are up, but made no cluster within {TIMEOUT:.0f} s: {done.err.strip()}")
         # The question costs the node's one processor a second, which is mostly left to those who join.
-        lab.host.sleep(max(1.0, lab.host.now() - begun))
+        lab.host.sleep(min(max(1.0, lab.host.now() - begun), 3.0))

@@ -364,5 +364,5 @@ class Theatre:
             if self._host.now() > until:
                 raise LabError(f"{what}: not within {LIMIT:.0f} s; {[self._state(node) for node in self._nodes]}")
             # What is asked costs the one processor of such a node a second: most is left to what is waited for.
-            self._host.sleep(max(0.5, 2 * (self._host.now() - begun)))
+            self._host.sleep(min(max(0.5, 2 * (self._host.now() - begun)), 3.0))
             begun = self._host.now()

@@ -91,7 +91,7 @@ class Pair:
                 replicas = {node: self.replica(node) for node in self.nodes}
                 pytest.fail(f"{what}: not within {limit:.0f} s; DRBD: {replicas}; the cluster: {self.status()}")
             # Such a node has one processor, and a crm_mon can cost it a second: most is left to what is waited for.
-            self.host.sleep(max(0.5, 2 * (self.host.now() - begun)))
+            self.host.sleep(min(max(0.5, 2 * (self.host.now() - begun)), 3.0))
 
     def is_in_step(self):
         """Tell whether both replicas are connected and alike."""
