@@ -362,7 +362,7 @@ RUNS = int(os.environ.get("KVMHA_DRILLS", "20"))
 
 
 def chosen(drill, chance):
-    """Return a drill at random that these nodes can do: what needs a kernel of their own, or DRBD, says so beforehand."""
+    """Return a drill at random that these nodes can do: what needs their own kernel, or DRBD, says so beforehand."""
     names = [each.name for each in catalogue.DRILLS]
     while True:
         name = chance.choice(names)
