@@ -85,11 +85,21 @@ def test_the_table_keeps_others_out_and_lets_nodes_in(wanted, rendered):
     assert said.split() == [node, "answers", "10.77.0.250", "silence"]
 
 
-def test_logrotate_takes_the_rules(rendered):
-    need("logrotate")
+def test_logrotate_takes_the_rules(rendered, tmp_path):
+    need("logrotate", "unshare")
+    need_root()
     (rules,) = files(rendered, "logrotate/kvmha")
-    said = told("logrotate", "--debug", "--state", "/dev/null", str(rules)).err
+    # The owner of Pacemaker's logs comes with Pacemaker, which need not be here: logrotate sees databases of users that
+    # have the node's.
+    for database, line in (("passwd", "hacluster:x:990:990::/:/bin/false\n"), ("group", "haclient:x:990:\n")):
+        (tmp_path / database).write_text(Path(f"/etc/{database}").read_text() + line)
+    script = (
+        'mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/group" /etc/group'
+        ' && exec logrotate --debug --state /dev/null "$2"'
+    )
+    said = told("unshare", "--mount", "sh", "-c", script, "sh", str(tmp_path), str(rules)).err
     assert "error:" not in said
+    assert "rotating pattern: /var/log/pacemaker/pacemaker.log" in said
 
 
 def test_drbdadm_takes_the_resources(wanted, rendered, tmp_path):

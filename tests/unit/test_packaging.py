@@ -17,9 +17,18 @@ def setup(checkout: Path) -> configparser.ConfigParser:
     return config
 
 
+def data_files(checkout: Path) -> dict[str, list[str]]:
+    """Return the patterns of each target folder; setup.cfg parts them by commas."""
+    return {
+        target: [pattern.strip() for pattern in patterns.split(",")]
+        for target, patterns in setup(checkout)["options.data_files"].items()
+    }
+
+
 def test_every_agent_and_template_is_packaged(checkout: Path) -> None:
-    patterns = setup(checkout)["options.data_files"].values()
-    packaged = {file for pattern in patterns for file in checkout.glob(pattern)}
+    packaged = {
+        file for patterns in data_files(checkout).values() for pattern in patterns for file in checkout.glob(pattern)
+    }
     rooms = [checkout / "agents", checkout / "cluster-templates"]
     files = {path for room in rooms for path in room.rglob("*") if path.is_file()}
     assert files
@@ -27,9 +36,14 @@ def test_every_agent_and_template_is_packaged(checkout: Path) -> None:
 
 
 def test_a_file_lands_in_a_folder_of_its_own_name(checkout: Path) -> None:
-    for target, pattern in setup(checkout)["options.data_files"].items():
+    for target, patterns in data_files(checkout).items():
         if target.startswith("share/kvmha/"):
-            assert target.partition("share/kvmha/")[2] == str(Path(pattern).parent)
+            assert {str(Path(pattern).parent) for pattern in patterns} == {target.partition("share/kvmha/")[2]}
+
+
+def test_every_pattern_finds_a_file(checkout: Path) -> None:
+    patterns = [pattern for patterns in data_files(checkout).values() for pattern in patterns]
+    assert [pattern for pattern in patterns if not list(checkout.glob(pattern))] == []
 
 
 def test_agents_are_executable_and_readable_by_everyone(checkout: Path) -> None:
