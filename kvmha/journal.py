@@ -73,7 +73,7 @@ def record(
     }
     text = json.dumps(values)
     if len(text) > MOST:
-        _complain(f"decision not written, it has {len(text)} bytes: {kind} {subject}: {said}")
+        warn(f"decision not written, it has {len(text)} bytes: {kind} {subject}: {said}")
         return ""
     # Never in a loop over something that hangs: a journal on a full or dead disk is no reason to wait.
     try:
@@ -81,7 +81,7 @@ def record(
         host.write(f"{FOLDER}/{name}{SUFFIX}", json.dumps({"id": name, **values}), mode=0o600)
         _prune(host, is_large=len(text) > LARGE)
     except OSError as error:
-        _complain(f"decision not written to {FOLDER}: {error.strerror}: {kind} {subject}: {said}")
+        warn(f"decision not written to {FOLDER}: {error.strerror}: {kind} {subject}: {said}")
         return ""
     return name
 
@@ -103,7 +103,8 @@ def _name(host: Host, at: float, text: str) -> str:
     return f"{moment}.{int(at % 1 * 1000):03d}-{digest}"
 
 
-def _complain(said: str) -> None:
+def warn(said: str) -> None:
+    """Leave a warning in the system's log."""
     import syslog
 
     syslog.openlog("kvmha", 0, syslog.LOG_DAEMON)

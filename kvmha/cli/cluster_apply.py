@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 
+from kvmha import journal
 from kvmha.cli import cluster_admission
 from kvmha.cluster import apply, apply_plan, commands, description, facts, lint, set_up
 from kvmha.cluster import difference as differences
@@ -121,11 +122,8 @@ def _wrong(wanted: Wanted) -> tuple[Any, ...]:
 
 def _log(option: str, against: Iterable[str]) -> None:
     """Leave in the system's log that somebody went on against what was said, and against what."""
-    import syslog
-
-    syslog.openlog("kvmha", 0, syslog.LOG_DAEMON)
     for said in against:
-        syslog.syslog(syslog.LOG_WARNING, f"{option}, against {said}")
+        journal.warn(f"{option}, against {said}")
 
 
 def _remark(args: argparse.Namespace, said: str) -> None:

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from kvmha import journal
 from kvmha.cli.migrate import sentence
 from kvmha.cli.moving import admission, decided, forecasting
 from kvmha.cli.moving.sight import Sight
@@ -48,7 +49,10 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("node", metavar="NODE")
     parser.add_argument("--cold", action="store_true", help="what cannot move live is shut down and started there")
-    parser.add_argument("--force", action="store_true", help="drain it all the same; what cannot go is stopped")
+    parser.add_argument(
+        "--override", "--force", action="store_true",
+        help="drain it all the same, and log it; what cannot go is stopped",
+    )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="print the plan, and move nothing")
     parser.add_argument("--no-probe", action="store_true", help="do not measure how fast each guest writes")
     parser.add_argument("--json", action="store_true", help="print the plan, or the result, as JSON")
@@ -67,19 +71,22 @@ def handler(args: argparse.Namespace, host: Host) -> int:
     inputs, forecasts = _inputs(sight, node, args)
     made = draining.plan(**inputs)
     refusals = [f"{each.guest} has nowhere to go: {'; '.join(each.reasons)}" for each in made.refusals]
-    refusals += [*admission.against_drain(sight, node, is_forced=args.force), *_data_loss(sight, node)]
-    decided.drain(host, node, inputs, made, refusals=refusals, forced=args.force)
+    refusals += [
+        *admission.against_drain(sight, node, is_forced=args.override and not args.dry_run),
+        *_data_loss(sight, node),
+    ]
+    decided.drain(host, node, inputs, made, refusals=refusals, forced=args.override and not args.dry_run)
     if args.dry_run:
         _show(made, node, refusals, as_json=args.json)
         return 2 if refusals else 0
     if not args.json:
         _show(made, node, refusals, as_json=False)
-    if refusals and not args.force:
-        raise UserError("\n".join((*refusals, f"{node} was not drained; --force does it all the same")))
+    if refusals and not args.override:
+        raise UserError("\n".join((*refusals, f"{node} was not drained; --override does it all the same")))
     if refusals:
         _log(f"drain of {node} was forced: {'; '.join(refusals)}")
     drain = Drain(sight, node, made, forecasts, is_quiet=args.json)
-    code = drain.run(is_forced=args.force)
+    code = drain.run(is_forced=args.override)
     if args.json:
         results = [plain(move.result()) for move in drain.moves]
         print(json.dumps({"node": node, "is_empty": code == 0, "moves": results, "left": drain.left()}))
@@ -237,10 +244,7 @@ def _show(made: Plan, node: str, refusals: list[str], *, as_json: bool) -> None:
 
 
 def _log(text: str) -> None:
-    import syslog
-
-    syslog.openlog("kvmha", syslog.LOG_PID, syslog.LOG_DAEMON)
-    syslog.syslog(syslog.LOG_WARNING, text)
+    journal.warn(text)
     print(f"kvmha: {text}", file=sys.stderr)
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from kvmha import journal
 from kvmha.cli.moving import admission, after, cut_short, decided, forecasting, local_disks, through_pacemaker
 from kvmha.cli.moving.copying import Carrying, CopyError
 from kvmha.cli.moving.sight import Sight
@@ -50,7 +51,10 @@ def add(subparsers: Any) -> None:
         action="store_true",
         help="--cold, and copy the disks that are files of its node to the target, and compare their checksums",
     )
-    parser.add_argument("--force", action="store_true", help="even if a guest loses its place for a host's loss")
+    parser.add_argument(
+        "--override", "--force", action="store_true",
+        help="even if a guest loses its place for a host's loss, and log that",
+    )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="print the plan, and move nothing")
     parser.add_argument("--measure-path", action="store_true", help="send 32 MiB to see what the path carries")
     parser.add_argument(
@@ -74,9 +78,12 @@ def handler(args: argparse.Namespace, host: Host) -> int:
     is_cold = wants_cold or preflight.verdict == movability.COLD
     refuse(preflight, is_cold=wants_cold or guest.agent.param("migration_mode") == "cold")
     disks = _disks(sight, guest, view.target) if args.copy_disks else None
-    against = admission.against_move(sight, guest.name, view.target, is_forced=args.force)
-    if against and not args.force:
-        raise UserError(f"{'; '.join(against)}; --force moves {guest.name} all the same")
+    goes_on = args.override and not args.dry_run
+    against = admission.against_move(sight, guest.name, view.target, is_forced=goes_on)
+    if against and not args.override:
+        raise UserError(f"{'; '.join(against)}; --override moves {guest.name} all the same")
+    for said in against if goes_on else ():
+        journal.warn(f"migrate {guest.name} {view.target} --override, against {said}")
     made = None
     if not is_cold and view.guest.memory_mib:
         memory = view.guest.memory_mib
