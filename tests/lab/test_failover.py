@@ -43,8 +43,8 @@ def test_the_census_sees_a_guest_that_runs_twice(unmanaged):
     census = Census(unmanaged.host, {node.name: f"/run/netns/{node.netns}" for node in unmanaged.plan.nodes})
     with census:
         unmanaged.run("n1", "virsh", "create", "/etc/kvmha/guests/web3.xml")
-        unmanaged.wait("the census has seen it", lambda: census.twice, limit=30)
-    assert [(copy.name, copy.node) for copy in census.twice[0].copies] == [("web3", "n3"), ("web3", "n1")]
+        unmanaged.wait("the census has seen it", lambda: census.twice, limit=60)
+    assert sorted((copy.name, copy.node) for copy in census.twice[0].copies) == [("web3", "n1"), ("web3", "n3")]
 
 
 def test_the_fenced_node_comes_back_and_joins(cluster):
