@@ -261,6 +261,8 @@ def _advice(means: str, speed: float, dirty: float, limits: Limits) -> tuple[str
     found = []
     if means in (THROTTLED, NONE) and not limits.may_post_copy:
         found.append("migration_mode=hybrid would let it go over by post-copy")
+    if means in (THROTTLED, NONE):
+        found.append("migrate_options=--compressed sends less of what is written again and again")
     if means == NONE and dirty < speed:
         needed = dirty / speed * 1000
         found.append(

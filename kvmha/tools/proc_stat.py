@@ -31,6 +31,20 @@ def steal_percent(host: Host) -> float | None:
         after = parse(host.read(PATH))
     except OSError:
         return None
+    return _percent(before, after)
+
+
+TWICE = ("sh", "-c", f"head -n 1 {PATH}; sleep {WINDOW:g}; head -n 1 {PATH}")
+"""The command that prints what two looks see, for another machine."""
+
+
+def parse_twice(text: str) -> float | None:
+    """Return what the two lines of that command tell, in percent; None where they do not."""
+    lines = text.splitlines()
+    return _percent(parse(lines[0]), parse(lines[1])) if len(lines) > 1 else None
+
+
+def _percent(before: tuple[int, int] | None, after: tuple[int, int] | None) -> float | None:
     if before is None or after is None or after[1] <= before[1]:
         return None
     return 100.0 * (after[0] - before[0]) / (after[1] - before[1])

@@ -9,7 +9,7 @@ from kvmha.ocf.env import OcfEnv
 from kvmha.policy import migration
 from kvmha.policy.model import GuestIdentity
 from kvmha.resources.virtual_domain import VirtualDomain, migration_order
-from kvmha.tools import cib, crm_mon, domain_devices, domain_xml, drbd, proc_stat
+from kvmha.tools import cib, crm_mon, domain_devices, domain_xml, drbd, proc_stat, ssh
 from kvmha.tools.libvirtd import Libvirt, LibvirtError
 
 TYPE_CHECKING = False
@@ -27,6 +27,9 @@ PRIMARY = "ocf:kvmha:DRBDPrimary"
 
 ASK_LIMIT = 30.0
 """Seconds for the cluster to answer, and for all questions to one hypervisor."""
+
+STEAL_LIMIT = 8.0
+"""Seconds to see what another node loses to its own host."""
 
 DRBD_MAJOR = 147
 
@@ -114,6 +117,7 @@ class Sight:
         self.status = self._look()
         self.measures_path = False
         """Send something through a path to see what it carries."""
+        self._steal: dict[str, float | None] = {}
 
     def _look(self) -> ClusterStatus:
         found = crm_mon.look(self.host, timeout=ASK_LIMIT)
@@ -230,8 +234,21 @@ class Sight:
             bridges=_tried(libvirt.links),
             networks=_tried(libvirt.active_networks),
             moves=_tried(libvirt.moves_under_way),
-            steal_percent=proc_stat.steal_percent(self.host) if node == self.here else None,
+            steal_percent=self._steal_percent(node),
         )
+
+    def _steal_percent(self, node: str) -> float | None:
+        """Measure it once for each node, on another one by ssh; None where root may not log in there."""
+        if node not in self._steal:
+            self._steal[node] = proc_stat.steal_percent(self.host) if node == self.here else self._steal_there(node)
+        return self._steal[node]
+
+    def _steal_there(self, node: str) -> float | None:
+        try:
+            done = self.host.run(*ssh.argv(node, *proc_stat.TWICE), timeout=STEAL_LIMIT, ok=None)
+        except CommandError:
+            return None
+        return proc_stat.parse_twice(done.out) if done.rc == 0 else None
 
     def _drbd(self, xml: str, source: str, target: str) -> tuple[migration.Disk, ...]:
         """Return the guest's disks on DRBD, where this node is one of the two and so can tell."""

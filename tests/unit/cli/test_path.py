@@ -8,7 +8,7 @@ from kvmha.cli.moving import path
 from kvmha.host import CommandMissing
 from kvmha.ocf.env import OcfEnv
 from kvmha.resources.virtual_domain import VirtualDomain
-from kvmha.tools import openssl, route, ssh
+from kvmha.tools import openssl, proc_stat, route, ssh
 from tests.fakes import UNREACHABLE
 from tests.unit.cli.test_through_pacemaker import World
 
@@ -100,3 +100,17 @@ def test_where_post_copy_is_wanted_the_target_is_asked_for_its_setting(world, an
 def test_on_the_target_itself_its_own_setting_is_read(world):
     world.host.files[path.SYSCTL] = b"0\n"
     assert look(world, here="n2", migration_mode="hybrid").unprivileged_faults == "0"
+
+
+BEFORE, AFTER = "cpu  100 0 0 100 0 0 0 10 0 0", "cpu  120 0 0 140 0 0 0 50 0 0"
+
+
+@pytest.mark.parametrize(
+    ("answer", "percent"),
+    [(f"{BEFORE}\n{AFTER}\n", 40.0), (f"{BEFORE}\n", None), ((255, "", "denied"), None), (CommandMissing, None)],
+    ids=["told", "half", "not-let-in", "no-ssh"],
+)  # fmt: skip
+def test_what_another_node_loses_to_its_host_is_asked_by_ssh_once(world, answer, percent):
+    world.host.commands[ssh.argv("n2", *proc_stat.TWICE)] = answer
+    assert [world.sight._steal_percent("n2") for _ in range(2)] == [percent, percent]
+    assert len([argv for argv in world.host.ran if argv[0] == "ssh"]) == 1
