@@ -173,6 +173,9 @@ def test_the_certificates_are_good_for_both_roles_and_all_names(wanted, rendered
             for how in (("-verify_hostname", node.name), ("-verify_ip", node.addresses[0])):
                 argv = ("openssl", "verify", "-CAfile", f"{place}/CA/cacert.pem", "-purpose", purpose, *how)
                 told(*argv, f"{place}/libvirt/{name}")
+        # libvirtd 9.0 ends at once with "usage does not permit key encipherment".
+        text = told("openssl", "x509", "-noout", "-ext", "keyUsage", "-in", f"{place}/libvirt/servercert.pem").out
+        assert "Digital Signature, Key Encipherment" in text
         assert (place / "libvirt/private/serverkey.pem").stat().st_mode & 0o077 == 0
     before = (folder / wanted.nodes[0].name / "etc/pki/libvirt/servercert.pem").read_bytes()
     assert "has its certificate" in told("sh", str(script), str(folder)).out
