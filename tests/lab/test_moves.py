@@ -223,6 +223,35 @@ def test_a_copy_that_is_interrupted_is_undone_and_the_guest_runs_where_it_was(lo
     local.wait("it has the same on its disk", lambda: ask(local, "sum 0 100") == told)
 
 
+# Kills a command by SIGKILL in the moment in which the source's disk has its other name, and the guest runs nowhere.
+KILLED = """\
+import glob, os, signal, subprocess, sys, time
+command = subprocess.Popen(sys.argv[2:], stdout=subprocess.DEVNULL, start_new_session=True)
+while command.poll() is None and not glob.glob(sys.argv[1] + ".moved-to-*"):
+    pass
+command.kill()
+sys.exit(command.wait())
+"""
+
+
+@pytest.mark.slow
+def test_a_copy_that_is_killed_once_the_disks_are_set_aside_is_put_right_by_the_next_command(local):
+    local.wait("the guest has its disk", lambda: ask(local, "write 7 before-the-move") == "wrote 7")
+    told = ask(local, "sum 0 100")
+    words = ("kvmha", "migrate", GUEST, TARGET, "--copy-disks")
+    done = local.run(NODE, "python3", "-c", KILLED, DISK, *words, timeout=180, ok=None)
+    assert done.rc != 0
+    assert local.run(NODE, "ls", FOLDER).out.strip().startswith(f"{GUEST}.img.moved-to-{TARGET}-")
+    assert local.places()[GUEST] == ()
+    # From elsewhere it says where that can be put right; from there it is, and the guest goes as it was told to.
+    assert f"kvmha migrate {GUEST} on {NODE}" in kvmha(local, "migrate", GUEST, TARGET, node="n1", ok=(2,)).err
+    done = kvmha(local, "migrate", GUEST, TARGET, "--copy-disks", ok=(0,))
+    assert f"{GUEST} was started on {NODE} again" in done.out
+    assert local.places()[GUEST] == (TARGET,)
+    local.wait("it has the same on its disk", lambda: ask(local, "sum 0 100") == told)
+    assert remains(local) == []
+
+
 def test_the_path_is_tried_before_a_move(cluster):
     found = json.loads(kvmha(cluster, "preflight", GUEST, "--to", TARGET, "--measure-path", "--json").out)
     (target,) = found["targets"]
