@@ -83,19 +83,39 @@ def test_a_path_that_is_cut_ends_the_move_and_not_the_guest(unmanaged, census, p
 @pytest.mark.slow
 def test_a_path_that_is_cut_in_post_copy_costs_the_guest_and_makes_no_second_one(unmanaged, census, path):
     """Its memory is on both sides then: it has to be stopped on both and booted, and the reason says so."""
-    unmanaged.wait("the guest answers", lambda: say(unmanaged, "dirty 60 120\n"))
-    options = "--postcopy --postcopy-bandwidth 3"
-    begin_move(
-        unmanaged, timeout=70, migration_mode="hybrid", migration_schedule="postcopy", migrate_options=options, **SLOW
-    )
-    unmanaged.wait("it runs on the target", lambda: "post-copy" in status(unmanaged, NODE), limit=60)
+    go_over_by_post_copy(unmanaged)
     path.cut()
     assert "post-copy" in over(unmanaged)
     path.join()
-    # What Pacemaker does with a failed migrate_to: a stop on the target, then on the source, and a start.
+    stop_on_both(unmanaged)
+
+
+@pytest.mark.slow
+def test_an_agent_that_is_killed_in_post_copy_makes_no_second_guest(unmanaged, census):
+    """Nobody leads the move any more, and the guest's memory is on both sides."""
+    pid = go_over_by_post_copy(unmanaged)
+    unmanaged.run(NODE, "kill", "-KILL", pid)
+    probes = [call(unmanaged, "monitor", node).rc for node in (TARGET, NODE)]
+    assert probes != [7, 7], "somewhere it is"
+    stop_on_both(unmanaged)
+
+
+def go_over_by_post_copy(cluster):
+    """Have the guest run on the target while most of its memory is still here; return the agent's process id."""
+    cluster.wait("the guest answers", lambda: say(cluster, "dirty 60 120\n"))
+    options = "--postcopy --postcopy-bandwidth 3"
+    pid = begin_move(
+        cluster, timeout=70, migration_mode="hybrid", migration_schedule="postcopy", migrate_options=options, **SLOW
+    )
+    cluster.wait("it runs on the target", lambda: "post-copy" in status(cluster, NODE), limit=60)
+    return pid
+
+
+def stop_on_both(cluster):
+    """Do what Pacemaker does with a failed migrate_to: a stop on the target, then on the source."""
     for node in (TARGET, NODE):
-        done = call(unmanaged, "stop", node, force_stop="true")
-        assert (done.rc, unmanaged.qemu_pids(node, "web3")) == (0, []), done.err
+        done = call(cluster, "stop", node, force_stop="true")
+        assert (done.rc, cluster.qemu_pids(node, "web3")) == (0, []), done.err
 
 
 def test_a_guest_that_writes_too_fast_arrives_where_post_copy_is_allowed(unmanaged, census):
