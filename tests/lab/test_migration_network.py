@@ -25,7 +25,10 @@ add rule inet shut out tcp dport 16509 reject
 
 # libvirtd takes its sockets from systemd when it starts.
 LISTEN = "systemctl stop libvirtd.service && systemctl start libvirtd-tls.socket && systemctl start libvirtd.service"
-SILENT = "systemctl stop libvirtd.service libvirtd-tls.socket && systemctl start libvirtd.service"
+SILENT = (
+    "systemctl stop libvirtd.service libvirtd-tls.socket; systemctl reset-failed 'libvirtd*'; "
+    "systemctl start libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirtd-tcp.socket libvirtd.service"
+)
 
 OWN_FILES = ("/etc/pki/CA", "/etc/pki/libvirt", "/etc/pki/qemu")
 
@@ -54,15 +57,17 @@ def certificates(unmanaged, tmp_path):
         if unmanaged.run(node, "sh", "-c", "ls -d /etc/pki/qemu /etc/pki/libvirt", ok=None).out:
             pytest.fail(f"{node} has certificates already")
     folder = make(unmanaged, tmp_path / "first")
-    for node in (NODE, TARGET):
-        put(unmanaged, node, folder / node)
-        unmanaged.run(node, "sh", "-c", LISTEN)
-    unmanaged.run(NODE, "nft", "-f", "-", given=PLAIN_IS_SHUT)
-    yield tmp_path
-    unmanaged.run(NODE, "nft", "delete", "table", "inet", "shut", ok=None)
-    for node in (NODE, TARGET):
-        unmanaged.run(node, "rm", "-rf", *OWN_FILES)
-        unmanaged.run(node, "sh", "-c", SILENT)
+    try:
+        for node in (NODE, TARGET):
+            put(unmanaged, node, folder / node)
+            unmanaged.run(node, "sh", "-c", LISTEN)
+        unmanaged.run(NODE, "nft", "-f", "-", given=PLAIN_IS_SHUT)
+        yield tmp_path
+    finally:
+        unmanaged.run(NODE, "nft", "delete", "table", "inet", "shut", ok=None)
+        for node in (NODE, TARGET):
+            unmanaged.run(node, "rm", "-rf", *OWN_FILES)
+            unmanaged.run(node, "sh", "-c", SILENT)
 
 
 def make(cluster, folder):
