@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 
 from kvmha import alert
 from kvmha.alert import Alert
 from kvmha.cli import cluster_source, status
-from kvmha.drill import catalogue, journal
-from kvmha.drill.records import FENCED
+from kvmha.drill import measuring
+from kvmha.drill.reach import Reach
 from kvmha.errors import UserError
 from kvmha.host import CommandError
-from kvmha.policy import ledger
+from kvmha.policy import ledger, timeline
 from kvmha.policy.fencing_proof import ago
 from kvmha.policy.ledger import Known
 from kvmha.record import plain
@@ -19,12 +21,12 @@ from kvmha.tools import cib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
     from typing import Any
 
     from kvmha.host import Host
     from kvmha.policy.ledger import Entry, Measured
+    from kvmha.policy.snapshot import Snapshot
 
 BROKEN = 1
 """The exit code where a promise would not be kept."""
@@ -41,15 +43,17 @@ def add(subparsers: Any) -> None:
         "rto",
         help="show each guest's recovery time, foretold and measured",
         description="Show how long each guest would be away if its node died now, by the configuration of this moment, "
-        "how long it really was in the drills that were run from this node, and what its clients were promised "
-        "(recovery_limit of the description). Exit code 0: every promise is kept; 1: one is not, or that is not "
-        "known; 2: bad input.",
+        "how long it really was, in drills and in real failures that the nodes' journals tell of, and what its "
+        "clients were promised (recovery_limit of the description). Exit code 0: every promise is kept; 1: one is "
+        "not, or that is not known; 2: bad input.",
     )
     cluster_source.add_options(parser)
     parser.add_argument(
         "--alert", action="store_true",
         help="send an alert for each promise that would not be kept any more, once for each change that makes it so",
     )  # fmt: skip
+    parser.add_argument("--here", action="store_true", help="measurements of this node alone; ask no other")
+    parser.add_argument("--measured", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="as JSON")
     # status.look judges room for one loss, as kvmha status does unless it is asked for pairs.
     parser.set_defaults(handler=run, pairs=False)
@@ -57,8 +61,11 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace, host: Host) -> int:
     """Print the ledger."""
-    _, judged = status.look(args, host)
-    entries = ledger.ledger(judged.guests, measured(host), now=host.wall_clock())
+    snapshot, judged = status.look(args, host)
+    measured = _measured(args, host, snapshot)
+    if args.measured:
+        return 0
+    entries = ledger.ledger(judged.guests, measured, now=host.wall_clock())
     broken = [entry for entry in entries if entry.verdict == ledger.BREAKS]
     if args.alert:
         _tell(host, entries)
@@ -70,18 +77,21 @@ def run(args: argparse.Namespace, host: Host) -> int:
     return BROKEN if broken or any(entry.verdict == ledger.UNKNOWN for entry in entries) else 0
 
 
-def measured(host: Host) -> Iterator[Measured]:
-    """Yield what the drills of this node have measured of guests whose node was taken away."""
-    taking = {drill.name for drill in catalogue.DRILLS if drill.leads_to == FENCED}
-    for outcome in journal.outcomes(host):
-        if outcome.order.drill not in taking or outcome.struck_at is None:
-            continue
-        for each in outcome.recoveries:
-            # A client that waited for a guest of another node waited for the network, or a busy machine.
-            if each.took is not None and each.started is not None:
-                yield ledger.Measured(
-                    guest=each.name, seconds=round(each.took, 2), at=outcome.struck_at, drill=outcome.order.drill
-                )  # fmt: skip
+def _measured(args: argparse.Namespace, host: Host, snapshot: Snapshot) -> tuple[Measured, ...]:
+    """Return what was measured: of a saved cluster by the drills of this node, else by drills and journals of all."""
+    if args.cib:
+        return measuring.of_drills(host).measured
+    names = [guest.name for guest in snapshot.guests]
+    own = measuring.here(host, names, detection_s=timeline.lost_after(snapshot).usual_s)
+    if args.measured:
+        print(json.dumps(plain(own)))
+        return ()
+    reach = Reach(host, host.name())
+    others = [] if args.here else [node.name for node in snapshot.members if node.is_online and node.name != reach.here]
+    told, silent = measuring.elsewhere(reach, others)
+    for node, why in silent.items():
+        print(f"kvmha: {node} was not asked for its measurements: {why}", file=sys.stderr)
+    return measuring.merged((own, *told))
 
 
 def _tell(host: Host, entries: tuple[Entry, ...]) -> None:
@@ -139,7 +149,7 @@ def _by_when(known: Known) -> str:
 
 def lines(entries: tuple[Entry, ...]) -> Iterator[str]:
     """Yield the ledger as a table."""
-    rows = [("guest", "foretold", "last", "median", "drills", "measured", "promised", "")]
+    rows = [("guest", "foretold", "last", "median", "times", "measured", "promised", "")]
     for each in entries:
         age = ago(each.age_s) if each.age_s is not None else "never"
         times = [_seconds(value) for value in (each.foretold_s, each.last_s, each.median_s)]

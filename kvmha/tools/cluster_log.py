@@ -29,6 +29,11 @@ def since_argv(at: float, guests: Iterable[str] = ()) -> tuple[str, ...]:
     return ("journalctl", f"--since=@{at:.3f}", *words, "--identifier=pacemaker-schedulerd", *own)
 
 
+def brief_argv(at: float, guests: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the same with the fields alone that are read here: for the journal of days."""
+    return (*since_argv(at, guests), "--output-fields=MESSAGE,SYSLOG_IDENTIFIER")
+
+
 LOST, DECIDED, FENCING_ASKED, FENCING_CONFIRMED, START_ASKED, STARTED, AGENT_STARTED = (
     "lost", "decided", "fencing asked", "fencing confirmed", "start asked", "started", "agent done",
 )  # fmt: skip

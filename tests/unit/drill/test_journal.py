@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kvmha.cli import rto
 from kvmha.cli.main import main
-from kvmha.drill import journal, undoing
+from kvmha.drill import journal, measuring, undoing
 from kvmha.drill.reach import Reach
 from kvmha.drill.records import PASSED, Breach, Expected, Fate, Moment, Order, Outcome, Recovery
 from kvmha.errors import UserError
@@ -134,4 +133,4 @@ def test_a_recovery_is_measured_of_what_was_started_anew_and_of_nobody_else(host
     stayed = Recovery(name="web2", node="n3", answers=19.0, gap_s=3.4)
     journal.finish(host, outcome("1", recoveries=(away, stayed)))
     journal.finish(host, outcome("2", order=Order(drill="migrate", node="n2", guest="web1"), recoveries=(away,)))
-    assert [(each.guest, each.seconds) for each in rto.measured(host)] == [("web1", 14.1)]
+    assert [(each.guest, each.seconds) for each in measuring.of_drills(host).measured] == [("web1", 14.1)]
