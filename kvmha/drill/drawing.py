@@ -42,7 +42,7 @@ def colour(phase: str) -> str:
     return COLOURS.get(phase, OTHER)
 
 
-def short(name: str, most: int = 18) -> str:
+def short(name: str, most: int = 15) -> str:
     """Return a name as a telephone has room for it; the tables below have all of it."""
     return name if len(name) <= most else f"{name[: most - 1]}\u2026"
 
@@ -97,7 +97,7 @@ def of_timeline(moments: Sequence[Moment]) -> str:
     for place, (moment, since) in enumerate(zip(moments, begins(moments))):
         y = HEAD + ROW * place
         x, first = SPAN * moment.at / end, SPAN * since / end
-        where = f" on {short(moment.node, 10)}" if moment.node else ""
+        where = f" on {short(moment.node, 9)}" if moment.node else ""
         fill = colour(moment.phase)
         label = (
             f'<tspan class="dim">{moment.at:.2f} s</tspan> <tspan class="who">{escape(short(moment.subject))}</tspan> '

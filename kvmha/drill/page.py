@@ -31,8 +31,8 @@ h1{font-size:1.4rem;line-height:1.25;margin:.4rem 0}h2{font-size:1.1rem;margin:2
 td{overflow-wrap:break-word}
 td,th{padding:.3rem 1rem .3rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 th{color:var(--dim);font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-svg{display:block;overflow:visible;font-size:12.5px;font-variant-numeric:tabular-nums}svg text{fill:var(--ink)}
-svg .dim{fill:var(--dim);font-size:12px}
+svg{display:block;overflow:visible;font-size:12px;font-variant-numeric:tabular-nums}svg text{fill:var(--ink)}
+svg .dim{fill:var(--dim)}
 svg .who{font-weight:600}svg .on{fill:#fff;font-weight:600}svg .late{fill:#c0392b;font-weight:600}
 .grid{stroke:var(--line)}.foretold{stroke:var(--ink);stroke-width:2;stroke-dasharray:3 2}
 .limit{stroke:var(--ink);stroke-width:3}
