@@ -63,7 +63,7 @@ def _starts(
     entries: Sequence[Entry], wanted: set[str], lost: float, fenced: float, detection_s: float
 ) -> Iterator[Measured]:
     """Yield the first start of each guest here after a fencing."""
-    seen = set()
+    seen: set[str] = set()
     for entry in entries:
         is_start = entry.kind == cluster_log.AGENT_STARTED and entry.subject in wanted - seen
         if is_start and fenced <= entry.at <= lost + SPAN_S:

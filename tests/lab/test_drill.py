@@ -366,7 +366,9 @@ def chosen(drill, chance):
     names = [each.name for each in catalogue.DRILLS]
     while True:
         name = chance.choice(names)
-        told = json.loads(drill("plan", name, *drill.target_words(name)[:2], *GATES[:2], "--json", ok=(0, 1)).out)
+        words = [word for word in drill.target_words(name) if word != "--destructive"]
+        aim = words[: words.index("--confirm")] if "--confirm" in words else words
+        told = json.loads(drill("plan", name, *aim, *GATES[:2], "--json", ok=(0, 1)).out)
         closed = {gate["name"]: gate["said"] for gate in told["gates"] if not gate["is_open"]}
         closed.pop("room", None)
         if not closed:
