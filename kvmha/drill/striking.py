@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from kvmha.drill.course import Course
     from kvmha.drill.records import Order
     from kvmha.drill.stage import Stage
+    from kvmha.host import Completed
 
 COMMAND_LIMIT = 30.0
 
-LEAD_S = 6.0
-"""For each node that has to be told what all do at the same moment, and once more."""
+LEAD_S = 15.0
+"""Until all nodes do at the same moment what they are told at the same time; logins take their time."""
 
 REFUSED = 2
 """Our own exit code for what is not done, for a reason."""
@@ -39,9 +40,12 @@ def strike(course: Course) -> None:
 
 def _at_nodes(course: Course) -> None:
     """Have all targets do it to themselves; at one moment, where they cut each other off."""
-    nodes = course.order.targets
-    at = course.host.wall_clock() + LEAD_S * (1 + len(nodes)) if course.drill.leads_to == PARTED else 0.0
-    moments = [at_node(course, node, at=at) for node in nodes]
+    host, nodes = course.host, course.order.targets
+    at = host.wall_clock() + LEAD_S if course.drill.leads_to == PARTED else 0.0
+    sent = host.wall_clock()
+    calls = [lambda node=node: _tell(course, node, at) for node in nodes]
+    answers = host.together(calls, what="the targets", timeout=COMMAND_LIMIT + 5.0)
+    moments = [_made(course, node, answer, sent) for node, answer in zip(nodes, answers)]
     course.struck_at = at or moments[0]
 
 
@@ -65,24 +69,35 @@ def fault(order: Order, stage: Stage, name: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def at_node(course: Course, node: str, *, at: float = 0.0) -> float:
+def at_node(course: Course, node: str) -> float:
     """Have a node do it to itself; return when, on this node's clock. Raises Stopped, CommandError."""
-    host = course.host
+    sent = course.host.wall_clock()
+    try:
+        answer: Completed | BaseException = _tell(course, node, 0.0)
+    except CommandError as error:
+        answer = error
+    return _made(course, node, answer, sent)
+
+
+def _tell(course: Course, node: str, at: float) -> Completed:
     told = fault(course.order, course.stage, course.id)
     told["at"] = at + course.offsets.get(node, 0.0) if at else 0.0
     words = ("kvmha", "drill", "at-node", "strike", "--node", node, json.dumps(told))
-    sent = host.wall_clock()
-    try:
-        done = course.reach.run(node, *words, timeout=COMMAND_LIMIT)
-    except CommandError as error:
+    return course.reach.run(node, *words, timeout=COMMAND_LIMIT)
+
+
+def _made(course: Course, node: str, answer: Completed | BaseException, sent: float) -> float:
+    """Return when a node did it, by what it answered. Raises CommandError where it did not."""
+    if isinstance(answer, BaseException):
+        is_refused = isinstance(answer, CommandFailed) and answer.done.rc == REFUSED
         # A node that is cut off cannot say any more that it is.
-        if not course.drill.cuts_off or (isinstance(error, CommandFailed) and error.done.rc == REFUSED):
-            raise
-        course.note(f"{node} said nothing: {error}")
+        if not isinstance(answer, CommandError) or is_refused or not course.drill.cuts_off:
+            raise answer
+        course.note(f"{node} said nothing: {answer}")
         course.tick()
         return max(sent, course.seen.last_seen(node))
-    made = json.loads(done.out)
+    made = json.loads(answer.out)
     course.note(f"{node}: {made['said']}")
     at = float(made["at"]) - course.offsets.get(node, 0.0)
     # A hang comes a moment after it was answered for.
-    return min(max(at, sent), host.wall_clock() + faults.BREATH_S)
+    return min(max(at, sent), course.host.wall_clock() + faults.BREATH_S)
