@@ -165,7 +165,7 @@ def words_of(drill: Drill, order: Order) -> list[str]:
 
 
 def expected(host: Host, source: Source, drill: Drill, order: Order, folder: str) -> Expected:
-    """Return what should happen, as kvmha whatif foretells it. Raises UserError, CommandError."""
+    """Return what should happen, as kvmha whatif foretells it, or why it cannot. Raises CommandError."""
     words = words_of(drill, order)
     if not words:
         return Expected(said=(LEADS_TO[drill.leads_to],))
@@ -173,7 +173,11 @@ def expected(host: Host, source: Source, drill: Drill, order: Order, folder: str
         host, source.text, read=source.read, folder=folder,
         bandwidth=source.bandwidth or timing.DEFAULT_BANDWIDTH_MIB_S,
     )  # fmt: skip
-    phase = asking.ask(words).phases[0]
+    try:
+        phase = asking.ask(words).phases[0]
+    except UserError as error:
+        # Its targets and the gates tell whether it can be done; without a quorum device there is none to lose.
+        return Expected(said=(LEADS_TO[drill.leads_to], f"kvmha whatif foretells nothing: {error}"))
     fates = []
     for fate in phase.fates:
         back = fate.answers or fate.back

@@ -75,7 +75,8 @@ def _disk_error(host: Host, fault: Fault) -> Plan:
     )  # fmt: skip
     words = said.out.split()
     if said.rc != 0 or len(words) != 3:
-        why = (said.err or said.out).strip()[-120:]
+        # It says why first, and that it failed last.
+        why = (said.err or said.out).strip().partition("\n")[0][:120]
         raise UserError(f"{fault.path} is no device of the device mapper, which alone can be told to fail: {why}")
     name, number = words[0], f"{words[1]}:{words[2]}"
     _refuse_mounted(host, fault.path, number)

@@ -43,7 +43,7 @@ def without_drbd(host):
 
 def without_mapper(host):
     argv = next(argv for argv in host.commands if argv[:2] == ("dmsetup", "info"))
-    host.failing[argv] = (1, "", "Device /dev/vg/r0 not found\n")
+    host.failing[argv] = (1, "", "Device /dev/vg/r0 not found\nCommand failed.\n")
 
 
 def mounted(host):
@@ -85,7 +85,9 @@ def as_it_is(host):
         pytest.param("drbd-cut", without_drbd, "", "no DRBD resource that could lose its peer", id="drbd"),
         pytest.param("nfs-lost", without_nfs, "", "nothing mounted by NFS", id="nfs"),
         pytest.param("disk-error", as_it_is, "", "wants --path", id="no-device"),
-        pytest.param("disk-error", without_mapper, "/dev/vg/r0", "no device of the device mapper", id="no-mapper"),
+        pytest.param(
+            "disk-error", without_mapper, "/dev/vg/r0", "device mapper.*: Device /dev/vg/r0 not found$", id="no-mapper"
+        ),
         pytest.param("disk-error", mounted, "/dev/vg/r0", "is mounted at /srv", id="mounted"),
         pytest.param("disk-error", unused, "/dev/vg/r0", "nobody uses /dev/vg/r0", id="unused"),
         pytest.param("device-full", as_it_is, "/var/tmp", "whose space is not this node's alone", id="overlay"),
