@@ -120,7 +120,8 @@ def test_a_power_cut_is_fenced_measured_and_reported(drill, build):
     }  # fmt: skip
     (guest,) = [each for each in outcome["recoveries"] if each["name"] == drill.guest]
     fate = next(each for each in outcome["expected"]["fates"] if each["name"] == drill.guest)
-    assert guest["gap_s"] >= guest["answers"] - 1.0 > 0
+    # What was not heard while this machine stood still is nobody's absence.
+    assert guest["gap_s"] + outcome["stalled_s"] >= guest["answers"] - 1.0 > 0
     assert fate["how"] == "starts"
     ElementTree.fromstring((build / "drill.xml").read_text())
     assert drill.guest in drill("report").out
@@ -160,8 +161,14 @@ def test_what_may_not_be_is_refused_with_the_reason_and_nothing_is_done(drill):
         (("run", "power-cut", "--node", TARGET), "say --destructive"),
         (("run", "power-cut", "--node", TARGET, "--destructive"), "nobody is there to be asked"),
         (("run", "power-cut", "--node", TARGET, "--destructive", "--confirm", "n3"), '"n3" is not n2'),
-        (("run", "power-cut", "--node", "n9"), "there is no node n9; the nodes are n1, n2, n3"),
-        (("run", "qemu-killed", "--guest", "x"), "there is no guest x; the guests are"),
+        (
+            ("run", "power-cut", "--node", "n9", "--destructive", "--confirm", "n9"),
+            "there is no node n9; the nodes are n1, n2, n3",
+        ),
+        (
+            ("run", "qemu-killed", "--guest", "x", "--destructive", "--confirm", "x"),
+            "there is no guest x; the guests are",
+        ),
         (("run", "link-cut", "--node", TARGET, "--link", "5"), "there is no link 5; the links are 0, 1"),
     ]
     for words, said in cases:
@@ -177,6 +184,7 @@ def gates(drill, *words):
     return {gate["name"]: f"{gate['said']}; {gate['remedy']}" for gate in told["gates"] if not gate["is_open"]}
 
 
+@pytest.mark.slow
 def test_a_move_past_the_cluster_closes_a_gate(drill):
     cluster, guest = drill.cluster, drill.guest
     order = f"virsh -q migrate --live --bandwidth 1 {guest} qemu+tcp://n3/system >/tmp/move.log 2>&1 &"
@@ -195,6 +203,7 @@ def test_a_move_past_the_cluster_closes_a_gate(drill):
     assert "migration" not in gates(drill)
 
 
+@pytest.mark.slow
 def test_a_backup_that_is_demanded_and_old_closes_a_gate(drill):
     run = drill.cluster.run
     assert "backup" not in gates(drill)

@@ -33,7 +33,13 @@ MORE = {
 EVERY = [each.name for each in catalogue.DRILLS if each.name not in (*REFUSED, catalogue.LINK_DELAY)]
 
 
-@pytest.mark.parametrize("name", REFUSED)
+OTHERS_OF_STORAGE = ("drbd-cut", "device-full", "nfs-lost")
+"""One refusal of each family is enough for every day."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in OTHERS_OF_STORAGE)) for name in REFUSED]
+)
 def test_what_these_nodes_cannot_do_is_refused_and_nothing_is_done(drill, name):
     before = drill.cluster.run(RUNNER, "ls", journal.FOLDER, ok=None).out
     done = drill("run", name, *drill.target_words(name), *GATES, *MORE.get(name, ()), ok=(2,))
@@ -133,7 +139,7 @@ def is_clean(cluster):
 def test_the_whole_cluster_is_named_where_a_drill_is_about_it(drill):
     names = [each.name for each in catalogue.DRILLS if each.aim == CLUSTER]
     assert {"partition", "qdevice-lost", "migrate-all", "rolling-reboot"} == set(names)
-    done = drill("run", "partition", "--node", TARGET, *GATES, ok=(2,))
+    done = drill("run", "partition", "--node", TARGET, "--destructive", "--confirm", TARGET, *GATES, ok=(2,))
     assert "partition is about the whole cluster, and takes no --node" in done.err
     done = drill("run", "rolling-reboot", "--destructive", "--confirm", TARGET, *GATES, ok=(2,))
     assert f'"{TARGET}" is not {drill.cluster.plan.name}' in done.err

@@ -9,8 +9,8 @@ import sys
 from kvmha import alert
 from kvmha.alert import Alert
 from kvmha.cli.drill import asking, telling
-from kvmha.drill import journal, page, undoing
-from kvmha.drill.records import BROKEN, PASSED
+from kvmha.drill import catalogue, journal, page, undoing
+from kvmha.drill.records import BROKEN, GUEST, NODE, PASSED
 from kvmha.drill.runner import Runner
 from kvmha.errors import UserError
 from kvmha.policy import drill_gates
@@ -107,12 +107,13 @@ def run_handler(args: argparse.Namespace, host: Host) -> int:
     try:
         for line in undoing.recover(asking.reach_of(host)):
             _say(line)
+        _refuse(args)
         asked = asking.ask(args, host)
         if not args.json:
             for line in lines(asked):
                 print(line, flush=True)
         _pass_gates(args, asked)
-        _confirm(args, asked)
+        _ask_for_name(args, asked)
         signal.signal(signal.SIGTERM, _interrupt)
         stage = asked.stage.replace(gates=tuple((gate.name, gate.is_open, gate.said) for gate in asked.gates))
         runner = Runner(host, asking.reach_of(host), asked.order, stage, _say)
@@ -145,29 +146,42 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _refuse(args: argparse.Namespace) -> None:
+    """Raise UserError for what needs no look at the cluster to be refused."""
+    drill = catalogue.find(args.drill)
+    known = (*drill_gates.GATES, asking.REACH)
+    for name in args.despite:
+        if name not in known:
+            raise UserError(f"--despite: there is no gate {name} that could be passed; there are {', '.join(known)}")
+    if not drill.is_destructive:
+        return
+    target = {GUEST: args.guest, NODE: args.node}.get(drill.aim)
+    if not args.destructive:
+        raise UserError(f"{drill.name} interrupts guests; say --destructive if that is what you want")
+    if args.confirm is None and not sys.stdin.isatty():
+        which = target or "with the name of the target"
+        raise UserError(f"nobody is there to be asked: say --confirm {which} if that is what you want")
+    if args.confirm is not None and target:
+        _confirm(args.confirm, target)
+
+
+def _confirm(answer: str, target: str) -> None:
+    if answer.strip() != target:
+        raise UserError(f'"{answer.strip()}" is not {target}: nothing was done')
+
+
 def _pass_gates(args: argparse.Namespace, asked: Asked) -> None:
-    names = [gate.name for gate in asked.gates]
-    unknown = [name for name in args.despite if name not in (*drill_gates.GATES, asking.REACH)]
-    if unknown:
-        raise UserError(f"--despite: there is no gate {unknown[0]}; there are {', '.join(names)}")
     closed = [gate for gate in asked.gates if not gate.is_open and gate.name not in args.despite]
     if closed:
         said = "\n".join(f"  {gate.name}: {gate.said}; {gate.remedy}" for gate in closed)
         raise UserError(f"{asked.order.drill} is not run, since not every gate is open:\n{said}")
 
 
-def _confirm(args: argparse.Namespace, asked: Asked) -> None:
-    drill, target = asked.drill, asked.order.guest or asked.order.node
-    if not drill.is_destructive:
-        return
-    if not args.destructive:
-        raise UserError(f"{drill.name} interrupts guests; say --destructive if that is what you want")
-    if args.confirm is None and not sys.stdin.isatty():
-        raise UserError(f"nobody is there to be asked: say --confirm {target} if that is what you want")
-    question = f"{drill.said}\nType the name of the target to go on: "
-    answer = args.confirm if args.confirm is not None else input(question)
-    if answer.strip() != target:
-        raise UserError(f'"{answer.strip()}" is not {target}: nothing was done')
+def _ask_for_name(args: argparse.Namespace, asked: Asked) -> None:
+    """Have the name of the target typed, where a drill interrupts guests."""
+    if asked.drill.is_destructive:
+        question = f"{asked.drill.said}\nType the name of the target to go on: "
+        _confirm(args.confirm if args.confirm is not None else input(question), asked.order.guest or asked.order.node)
 
 
 def lines(asked: Asked) -> Iterator[str]:
