@@ -5,12 +5,14 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from kvmha.cluster import description, render
+from kvmha.host import Completed
 from kvmha.lab import uml, uml_formation
 from kvmha.lab.formation import describe
 from kvmha.lab.ground import Ground
 from kvmha.lab.image import Image
 from kvmha.lab.plan import make_plan
 from kvmha.tools import cib
+from tests.fakes import FakeHost
 
 PLAN = make_plan("a", nodes=2, kernel="uml", state="/a folder, with: everything")
 
@@ -78,3 +80,33 @@ def test_every_operation_on_such_a_node_has_more_time_and_nothing_else_is_change
     assert times
     assert all(after == before * uml_formation.PATIENCE for after, before in times)
     assert cib.text_of(found) == cib.text_of(other)
+
+
+SAID = (
+    (102, ""),
+    (0, '<pacemaker-result><node name="n1" online="true"/></pacemaker-result>'),
+    (0, '<node name="n1" online="true"/><node name="n2" online="true"/><current_dc present="true"/>'),
+)
+"""What crm_mon says, one call after the other: no Pacemaker yet, no coordinator yet, both."""
+
+
+class JoiningLab:
+    """A lab whose nodes form a cluster, and which writes down what they are asked."""
+
+    def __init__(self):
+        self.host = FakeHost()
+        self.asked = []
+        self.said = iter(SAID)
+
+    def run(self, node, program, *words, timeout, ok=(0,)):
+        self.asked.append((node, program))
+        rc, out = next(self.said) if program == "crm_mon" else (0, "")
+        return Completed(argv=(program, *words), rc=rc, out=out, err="")
+
+
+def test_qemu_is_looked_at_once_while_the_nodes_wait_for_a_coordinator():
+    lab = JoiningLab()
+    uml_formation._wait_online(lab, ["n1", "n2"])
+    probe = uml_formation.PROBE_QEMU[0]
+    look = ("n1", "crm_mon")
+    assert lab.asked == [look, look, ("n1", probe), ("n2", probe), look]
