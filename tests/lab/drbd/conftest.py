@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import signal
+import sys
+import tempfile
 
 import pytest
 
@@ -17,8 +21,87 @@ from kvmha.lab.plan import DISK, UML, VAGRANT, make_plan
 from tests.lab.drbd.pair import GUEST, Pair
 
 KERNEL = os.environ.get("KVMHA_TEST_KERNEL", "uml")
+SUITE = os.environ.get("KVMHA_TEST_SUITE", "bookworm")
 LAB, MADE = pytest.StashKey(), pytest.StashKey()
 """The lab, and the lab if this session has made it."""
+
+AHEAD = pytest.StashKey()
+"""The process that makes the lab while other tests run."""
+
+MANY = 1000
+"""Tests before ours that make it worth while to begin with the lab at once: they take longer than it does."""
+
+
+class HeadStart:
+    """``kvmha lab up`` beside the tests that run first; they need one processor, and leave the other one idle.
+
+    It is no child of ours, since some of these tests see that no child is left over.
+    """
+
+    def __init__(self, host, lab):
+        self.host = host
+        self.lab = lab
+        self.folder = tempfile.mkdtemp()
+        self.pid_file = f"{self.folder}/pid"
+        # fmt: off
+        host.run(
+            "setsid", "--fork", "sh", "-c", 'echo $$ > "$0" && exec "$@" > "$0.log" 2>&1', self.pid_file,
+            sys.executable, "-m", "kvmha", "lab", "up", "--name", lab.plan.name,
+            "--kernel", UML, "--nodes", "2", "--suite", SUITE, timeout=20,
+        )
+        # fmt: on
+
+    def is_running(self):
+        """Tell whether it is still at work."""
+        return self._pid() is not None
+
+    def _pid(self):
+        try:
+            pid = int(self.host.read(self.pid_file))
+            words = self.host.read(f"/proc/{pid}/cmdline").split("\0")
+        except (OSError, ValueError):
+            return None
+        return pid if self.lab.plan.name in words else None
+
+    def finish(self):
+        """Wait until it has ended, and leave either a lab with a cluster or none, which is then made anew."""
+        while self.is_running():
+            self.host.sleep(0.5)
+        shutil.rmtree(self.folder)
+        if not self.host.exists(f"{self.lab.plan.folder}/formed"):
+            self.lab.down()
+
+    def give_up(self):
+        """Have it remove what it has made, and remove what it had made before."""
+        pid = self._pid()
+        if pid is not None:
+            os.kill(pid, signal.SIGINT)
+        while self.is_running():
+            self.host.sleep(0.1)
+        shutil.rmtree(self.folder)
+        self.lab.down()
+
+
+def pytest_collection_finish(session):
+    """Begin to make the lab where many other tests come first."""
+    here = os.path.dirname(__file__)
+    first = next((number for number, item in enumerate(session.items) if str(item.path).startswith(here)), 0)
+    is_ours = KERNEL == UML and os.geteuid() == 0 and "KVMHA_TEST_LAB" not in os.environ
+    if first >= MANY and is_ours and not session.config.option.collectonly:
+        host = Host()
+        session.stash[AHEAD] = HeadStart(host, new_lab(host))
+
+
+def pytest_sessionfinish(session):
+    """Remove what was begun and never needed, as after ^C."""
+    if AHEAD in session.stash:
+        session.stash[AHEAD].give_up()
+
+
+def new_lab(host):
+    """Return the lab of this session, which is still to be made."""
+    sbd = DISK if KERNEL == VAGRANT else ""
+    return Lab(host, make_plan(f"drbd-{os.getpid()}", nodes=2, suite=SUITE, kernel=KERNEL, sbd=sbd))
 
 
 def pytest_collection_modifyitems(items):
@@ -75,11 +158,12 @@ def uml_lab(request):
         request.session.stash[LAB] = find(host, name)
         yield request.session.stash[LAB]
         return
-    suite = os.environ.get("KVMHA_TEST_SUITE", "bookworm")
-    if KERNEL == UML and (reason := uml.why_not(image.ensure(host, suite, lambda _phase, _text: None))):
+    if AHEAD in request.session.stash:
+        request.session.stash[AHEAD].finish()
+        del request.session.stash[AHEAD]
+    if KERNEL == UML and (reason := uml.why_not(image.ensure(host, SUITE, lambda _phase, _text: None))):
         pytest.skip(reason)
-    sbd = DISK if KERNEL == VAGRANT else ""
-    lab = Lab(host, make_plan(f"drbd-{os.getpid()}", nodes=2, suite=suite, kernel=KERNEL, sbd=sbd))
+    lab = new_lab(host)
     request.session.stash[LAB] = request.session.stash[MADE] = lab
     try:
         lab.up(lambda _phase, _text: None)
