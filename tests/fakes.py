@@ -20,7 +20,7 @@ from kvmha.host import (
 )
 from kvmha.policy import guest_state
 from kvmha.policy.model import GuestIdentity, GuestState
-from kvmha.tools import crm_mon
+from kvmha.tools import crm_mon, ss
 from kvmha.tools.libvirtd import (
     AGENT_LIMIT,
     CALL_LIMIT,
@@ -81,6 +81,8 @@ class FakeHost(Host):
         CommandTimeout."""
         # A machine by itself, until a test says otherwise.
         self.commands[crm_mon.ARGV] = (crm_mon.DISCONNECTED, "", "")
+        # Nothing that an earlier move has still to say to another node.
+        self.commands[ss.orphans_argv("n2", 16509)] = ""
         self.ran: list[tuple[str, ...]] = []
         self.environments: dict[tuple[str, ...], dict[str, str]] = {}
         """What a command that ran was given beside the fixed environment, by argv."""

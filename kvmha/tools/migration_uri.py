@@ -41,6 +41,22 @@ def host_of(uri: str) -> str:
         return ""
 
 
+def daemon_of(uri: str) -> tuple[str, int] | None:
+    """Return the host and port of the libvirt daemon that a URI leads to; None where no connection to one is ours.
+
+    The ports are libvirt's own (https://libvirt.org/uri.html); without a transport it takes TLS.
+    """
+    from urllib.parse import urlsplit
+
+    ports = {"tcp": 16509, "tls": 16514, "": 16514}
+    try:
+        parts = urlsplit(uri)
+        transport, host, port = parts.scheme.partition("+")[2], parts.hostname, parts.port
+    except ValueError:
+        return None
+    return (host, port or ports[transport]) if host and transport in ports else None
+
+
 def why_not_remote(uri: str) -> str | None:
     """Return why a text is no URI of another machine's libvirt, or None."""
     scheme, found, rest = uri.partition("://")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from kvmha.ocf import codes
 from kvmha.ocf.agent import OcfError
-from kvmha.resources.virtual_domain import migration_order
+from kvmha.resources.virtual_domain import late_orders, migration_order
 from kvmha.resources.virtual_domain.patience import Patience
 from kvmha.resources.virtual_domain.steering import Steering
 from kvmha.tools import libvirtd, qemu_process
@@ -114,6 +114,8 @@ class Move:
             raise OcfError(codes.ERR_GENERIC, f"{name} does not run here, so it cannot move to {target}")
         self.guest = domain.identity
         self._may_be_paused = domain.seen.state == "paused"
+        # Before the target is asked, which may have a copy that goes with them.
+        late_orders.end(self.agent, name, target, migration_order.peer_uri(self.agent, target))
         try:
             there = patience.ask(lambda: self.peer.domain(self.guest))
         except LibvirtError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kvmha.tools.migration_uri import (
+    daemon_of,
     migrate_uri,
     on_network,
     target_uri,
@@ -87,3 +88,19 @@ def test_a_uri_that_memory_can_be_sent_to_is_taken(uri):
 )
 def test_a_uri_that_memory_cannot_be_sent_to_is_refused(uri):
     assert "such as tcp://%n" in why_not_stream(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        ("qemu+tcp://n2/system", ("n2", 16509)),
+        ("qemu+tls://n2-mig/system", ("n2-mig", 16514)),
+        ("qemu://n2/system", ("n2", 16514)),
+        ("qemu+tcp://[fd00::2]:4000/system", ("fd00::2", 4000)),
+        ("qemu+ssh://root@n2/system", None),
+        ("qemu:///system", None),
+        ("qemu+tcp://n2:port/system", None),
+    ],
+)
+def test_where_a_daemon_listens_is_known_of_connections_that_are_ours(uri, place):
+    assert daemon_of(uri) == place

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from kvmha.host import CommandMissing, CommandTimeout
 from kvmha.ocf import codes
 from kvmha.ocf.agent import perform
 from kvmha.ocf.env import OcfEnv
 from kvmha.policy.forecast import MOVED, Past
 from kvmha.resources.virtual_domain import VirtualDomain, history
+from kvmha.tools import ss
 from kvmha.tools.libvirtd import LibvirtError, LibvirtLost, LibvirtSilent, Progress
 from tests.fakes import HANGS, LOST, REFUSES, UNREACHABLE, FakeHost, FakeLibvirt
 from tests.unit.resources.virtual_domain.calls import CONFIG, REMEMBERED, UUID, definition, reason
@@ -53,6 +55,45 @@ def call(host, action, *, timeout=120.0, **params):
 def executes(libvirt):
     """Tell whether a guest's processors run at this libvirt."""
     return [guest.identity.name for guest in libvirt.guests if guest.state == "running"] == ["web1"]
+
+
+# ----------------------------------------------------------------------------- what an earlier move left
+
+ORDER_ON_ITS_WAY = "0 5749 192.0.2.1:58630 192.0.2.2:16509\n"
+LOOK, END = ss.orphans_argv("n2", 16509), ss.end_orphans_argv("n2", 16509)
+
+
+def test_an_order_of_an_earlier_move_that_is_on_its_way_is_ended_first(host, libvirt, target, log):
+    libvirt.run_guest()
+    host.commands[LOOK] = ORDER_ON_ITS_WAY
+    host.commands[END] = lambda: (host.commands.update({LOOK: ""}), ORDER_ON_ITS_WAY)[1]
+    assert call(host, "migrate_to") == codes.SUCCESS
+    assert (executes(target), host.ran.count(END)) == (True, 1)
+    assert any("ending what an earlier move had still to say to n2" in line for line in log)
+
+
+def test_a_kernel_that_cannot_end_it_is_waited_for(host, libvirt, target):
+    libvirt.run_guest()
+    host.commands.update({LOOK: ORDER_ON_ITS_WAY, END: ""})
+    host.after(8.0, lambda: host.commands.update({LOOK: ""}))
+    assert call(host, "migrate_to") == codes.SUCCESS
+    assert executes(target)
+
+
+def test_an_order_that_stays_on_its_way_keeps_the_guest_where_it_is(host, libvirt, target, capfd):
+    libvirt.run_guest()
+    host.commands.update({LOOK: ORDER_ON_ITS_WAY, END: ""})
+    assert call(host, "migrate_to") == codes.ERR_GENERIC
+    assert reason(capfd) == "web1 was not moved, as an order of an earlier move is still on its way to n2"
+    assert (executes(libvirt), libvirt.orders) == (True, [])
+
+
+@pytest.mark.parametrize("answer", [CommandMissing, CommandTimeout, (1, "", "Error: an inet prefix is expected")])
+def test_a_move_begins_though_nobody_can_say_what_is_on_its_way(host, libvirt, target, answer):
+    libvirt.run_guest()
+    host.commands[LOOK] = answer
+    assert call(host, "migrate_to") == codes.SUCCESS
+    assert executes(target)
 
 
 # ----------------------------------------------------------------------------- it arrives
