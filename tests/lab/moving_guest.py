@@ -75,7 +75,13 @@ def say(cluster, text=""):
     )
     network = f"--net=/run/netns/{cluster.plan.netns}"
     argv = ("nsenter", network, "/usr/bin/python3", "-IS", "-c", code, cluster.plan.guest(GUEST).address, text)
-    return lab_guest.parse_answer(cluster.host.run(*argv, timeout=10, ok=None).out)
+    # More than the client itself waits, so that no answer is an answer.
+    return lab_guest.parse_answer(cluster.host.run(*argv, timeout=20, ok=None).out)
+
+
+def hear(cluster, text=""):
+    """Say something to the guest's service until it answers: while it writes it is deaf, for long on a busy host."""
+    return cluster.wait("the guest answers", lambda: say(cluster, text), limit=60)
 
 
 def when_it_begins(cluster):

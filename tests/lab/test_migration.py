@@ -8,8 +8,8 @@ from tests.lab import moving_guest
 from tests.lab.moving_guest import (
     begin_move,
     call,
+    hear,
     log,
-    say,
     signal_daemon,
     status,
     when_it_begins,
@@ -44,11 +44,11 @@ def test_after_a_killed_migrate_to_probes_and_stops_leave_no_guest_and_never_two
 
 
 def test_a_guest_that_dirties_memory_faster_than_it_may_move_stays_and_runs(unmanaged, census):
-    before = unmanaged.wait("the guest answers", lambda: say(unmanaged, "dirty 20 100\n"))
+    before = hear(unmanaged, "dirty 20 100\n")
     done = call(unmanaged, "migrate_to", timeout=20, migration_speed="1", migration_downtime="50")
     assert done.rc == 1
     assert "was aborted, and the guest runs on here" in done.err
-    after = say(unmanaged, "dirty 0\n")
+    after = hear(unmanaged, "dirty 0\n")
     assert (after.boot, after.ticks > before.ticks) == (before.boot, True)
     assert [call(unmanaged, "monitor", node).rc for node in (NODE, TARGET)] == [0, 7]
 
@@ -70,7 +70,7 @@ def test_a_target_that_hangs_in_the_last_step_and_goes_on_later_makes_no_second_
 )
 def test_a_changed_tuning_parameter_is_reloaded_without_a_restart(cluster, name, value):
     give_history(cluster)
-    before, reloads = cluster.wait("the guest answers", lambda: say(cluster)), count_reloads(cluster)
+    before, reloads = hear(cluster), count_reloads(cluster)
     resource = ("crm_resource", "--resource", GUEST)
     try:
         cluster.run(NODE, *resource, "--set-parameter", name, "--parameter-value", value)
@@ -78,11 +78,11 @@ def test_a_changed_tuning_parameter_is_reloaded_without_a_restart(cluster, name,
         # The log of what was done may be written a moment after the cluster is at rest.
         cluster.wait("the agent was reloaded", lambda: count_reloads(cluster) > reloads)
         assert count_reloads(cluster) == reloads + 1
-        assert (cluster.places()[GUEST], say(cluster).boot) == ((NODE,), before.boot)
+        assert (cluster.places()[GUEST], hear(cluster).boot) == ((NODE,), before.boot)
     finally:
         cluster.run(NODE, *resource, "--delete-parameter", name)
         cluster.run(NODE, "crm_resource", "--wait", "--timeout", "60s", timeout=90)
-    assert say(cluster).boot == before.boot
+    assert hear(cluster).boot == before.boot
 
 
 def give_history(cluster):

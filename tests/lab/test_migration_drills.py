@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from kvmha.tools import ss
-from tests.lab.moving_guest import NODE, TARGET, begin_move, call, log, say, status, when_memory_flows
+from tests.lab.moving_guest import NODE, TARGET, begin_move, call, hear, log, status, when_memory_flows
 
 SLOW = {"migration_bandwidth": "15"}
 """MiB/s: the memory of the lab's guest takes some seconds."""
@@ -54,12 +54,12 @@ def over(cluster, limit=90):
 
 
 def test_a_target_whose_libvirt_dies_leaves_the_guest_where_it_was(unmanaged, census):
-    before = unmanaged.wait("the guest answers", lambda: say(unmanaged))
+    before = hear(unmanaged)
     begin_move(unmanaged, **SLOW)
     when_memory_flows(unmanaged)
     unmanaged.run(TARGET, "pkill", "-KILL", "-x", "libvirtd")
     assert "the guest runs on here" in over(unmanaged)
-    after = say(unmanaged)
+    after = hear(unmanaged)
     assert (after.boot, after.ticks > before.ticks) == (before.boot, True)
     # libvirtd comes back by itself, and removes what had not arrived.
     unmanaged.wait("the copy has gone", lambda: not unmanaged.qemu_pids(TARGET, "web3"), limit=60)
@@ -68,19 +68,19 @@ def test_a_target_whose_libvirt_dies_leaves_the_guest_where_it_was(unmanaged, ce
 @pytest.mark.slow
 def test_a_target_that_has_no_memory_left_leaves_the_guest_where_it_was(unmanaged, census):
     """What the kernel does then is to kill the largest process, which is the copy."""
-    before = unmanaged.wait("the guest answers", lambda: say(unmanaged))
+    before = hear(unmanaged)
     begin_move(unmanaged, **SLOW)
     when_memory_flows(unmanaged)
     unmanaged.run(TARGET, "kill", "-KILL", *unmanaged.qemu_pids(TARGET, "web3"))
     assert "the guest runs on here" in over(unmanaged)
-    assert say(unmanaged).boot == before.boot
+    assert hear(unmanaged).boot == before.boot
     assert [call(unmanaged, "monitor", node).rc for node in (NODE, TARGET)] == [0, 7]
 
 
 def test_a_path_that_is_cut_ends_the_move_and_not_the_guest(unmanaged, census, path):
-    before = unmanaged.wait("the guest answers", lambda: say(unmanaged))
+    before = hear(unmanaged)
     give_up_over_a_cut_path(unmanaged, path)
-    assert say(unmanaged).boot == before.boot
+    assert hear(unmanaged).boot == before.boot
     path.join()
     unmanaged.wait("the copy has gone", lambda: not unmanaged.qemu_pids(TARGET, "web3"), limit=120)
 
@@ -88,7 +88,7 @@ def test_a_path_that_is_cut_ends_the_move_and_not_the_guest(unmanaged, census, p
 @pytest.mark.slow
 def test_what_a_cut_path_held_back_does_not_end_the_next_move(unmanaged, census, path):
     """The order to drop the first copy is on its way for minutes, and would be taken for one to drop the second."""
-    before = unmanaged.wait("the guest answers", lambda: say(unmanaged))
+    before = hear(unmanaged)
     give_up_over_a_cut_path(unmanaged, path)
     late = held_back(unmanaged)
     assert late, "all was heard"
@@ -99,7 +99,7 @@ def test_what_a_cut_path_held_back_does_not_end_the_next_move(unmanaged, census,
     assert done.rc == 0, done.err
     assert held_back(unmanaged) == []
     assert call(unmanaged, "migrate_from", TARGET).rc == 0
-    assert say(unmanaged).boot == before.boot
+    assert hear(unmanaged).boot == before.boot
 
 
 def give_up_over_a_cut_path(cluster, path):
@@ -140,7 +140,7 @@ def test_an_agent_that_is_killed_in_post_copy_makes_no_second_guest(unmanaged, c
 
 def go_over_by_post_copy(cluster):
     """Have the guest run on the target while most of its memory is still here; return the agent's process id."""
-    cluster.wait("the guest answers", lambda: say(cluster, "dirty 60 120\n"))
+    hear(cluster, "dirty 60 120\n")
     options = "--postcopy --postcopy-bandwidth 3"
     pid = begin_move(
         cluster, timeout=70, migration_mode="hybrid", migration_schedule="postcopy", migrate_options=options, **SLOW
@@ -157,12 +157,12 @@ def stop_on_both(cluster):
 
 
 def test_a_guest_that_writes_too_fast_arrives_where_post_copy_is_allowed(unmanaged, census):
-    before = unmanaged.wait("the guest answers", lambda: say(unmanaged, "dirty 60 120\n"))
+    before = hear(unmanaged, "dirty 60 120\n")
     done = call(
         unmanaged, "migrate_to", timeout=90, migration_mode="hybrid", migration_schedule="postcopy",
         migration_bandwidth="30",
     )  # fmt: skip
     assert done.rc == 0, done.err
     assert call(unmanaged, "migrate_from", TARGET).rc == 0
-    assert say(unmanaged, "dirty 0\n").boot == before.boot
+    assert hear(unmanaged, "dirty 0\n").boot == before.boot
     assert [call(unmanaged, "monitor", node).rc for node in (NODE, TARGET)] == [7, 0]

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from kvmha.cluster import description, render
-from tests.lab.moving_guest import GUEST, NODE, TARGET, begin_move, call, log, say, when_memory_flows
+from tests.lab.moving_guest import GUEST, NODE, TARGET, begin_move, call, hear, log, when_memory_flows
 
 DESCRIPTION = """\
 cluster: lab
@@ -94,13 +94,13 @@ def put(cluster, node, folder):
 
 
 def test_a_guest_moves_over_tls_alone_with_the_certificates_of_the_templates(certificates, unmanaged, census):
-    before = unmanaged.wait("the guest answers", lambda: say(unmanaged))
+    before = hear(unmanaged)
     refused = call(unmanaged, "migrate_to")
     assert refused.rc == 1, "plain TCP would have served"
     done = call(unmanaged, "migrate_to", timeout=60, migration_transport="tls", migration_tls="true")
     assert done.rc == 0, done.err
     assert call(unmanaged, "migrate_from", TARGET).rc == 0
-    assert say(unmanaged).boot == before.boot
+    assert hear(unmanaged).boot == before.boot
     assert [call(unmanaged, "monitor", node).rc for node in (NODE, TARGET)] == [7, 0]
 
 
@@ -112,11 +112,11 @@ def test_a_target_that_another_authority_vouches_for_gets_no_memory(certificates
     unpack = unmanaged.lab.enter_argv(TARGET, "tar", "-C", "/etc/pki/qemu", "-x", "--no-same-owner")
     folder = str(other / TARGET / "etc/pki/qemu")
     unmanaged.host.run("sh", "-c", copy, "copy", folder, *unpack, timeout=30)
-    before = unmanaged.wait("the guest answers", lambda: say(unmanaged))
+    before = hear(unmanaged)
     done = call(unmanaged, "migrate_to", timeout=60, migration_transport="tls", migration_tls="true")
     assert (done.rc, "the guest runs on here" in done.err) == (1, True)
     assert "certificate" in done.err.lower() or "tls" in done.err.lower(), done.err
-    assert say(unmanaged).boot == before.boot
+    assert hear(unmanaged).boot == before.boot
     assert [call(unmanaged, "monitor", node).rc for node in (NODE, TARGET)] == [0, 7]
 
 
@@ -131,7 +131,7 @@ def port_of(cluster):
 
 def test_a_guest_that_arrived_says_on_the_network_where_it_is(unmanaged, census):
     """By RARP, which QEMU sends in the guest's name: the guest itself need not say a word."""
-    unmanaged.wait("the guest answers", lambda: say(unmanaged))
+    hear(unmanaged)
     assert port_of(unmanaged) == [f"{NODE}-{PUBLIC}"]
     heard = []
     argv = ("nsenter", f"--net=/run/netns/{unmanaged.plan.netns}", "/usr/bin/python3", "-IS", "-c", HEAR, "25")
@@ -148,4 +148,4 @@ def test_a_guest_that_arrived_says_on_the_network_where_it_is(unmanaged, census)
     assert f"{TARGET}-{PUBLIC}" in heard, heard
     assert f"{NODE}-{PUBLIC}" not in heard, "the node that it left still speaks for it"
     assert port_of(unmanaged) == [f"{TARGET}-{PUBLIC}"]
-    assert say(unmanaged)
+    assert hear(unmanaged)
