@@ -271,6 +271,32 @@ def test_a_change_that_pushes_a_recovery_beyond_its_limit_is_told(drill):
         run(RUNNER, "rm", "-f", "/etc/kvmha/cluster.yaml", "/var/lib/kvmha/rto.json")
 
 
+def ledger(cluster, guest):
+    """Return how often a guest's absence was measured, and the last of them."""
+    told = json.loads(cluster.run(RUNNER, "kvmha", "rto", "--json", timeout=120).out)
+    (entry,) = [each for each in told if each["guest"] == guest]
+    return entry["count"], entry["last_s"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_real_failure_is_measured_by_the_node_that_took_over(drill):
+    """A node loses its power outside of any drill; nobody but the journals of the others tells of it."""
+    cluster, guest = drill.cluster, drill.guest
+    before, _ = ledger(cluster, guest)
+    cut = cluster.host.now()
+    cluster.lab.power(TARGET, "off")
+    others = {RUNNER, "n3"}
+    runs_there = lambda: set(cluster.places(RUNNER).get(guest) or {TARGET}) <= others  # noqa: E731
+    cluster.wait("its guest runs elsewhere", lambda: runs_there() and cluster.boot_id(guest))
+    answered = cluster.host.now() - cut
+    cluster.restore()
+    count, seconds = ledger(cluster, guest)
+    assert count == before + 1, "it was not seen, or twice"
+    assert 0 < seconds < answered + 3.0
+    assert ledger(cluster, guest) == (count, seconds), "what was read once is not counted again"
+
+
 DISK = "/var/lib/kvmha-test.disk"
 
 
