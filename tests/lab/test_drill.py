@@ -393,6 +393,34 @@ def test_a_guest_that_runs_twice_is_told_within_ten_seconds(drill):
     cluster.wait("the cluster is well", cluster.is_well)
 
 
+SECOND_COPY = """\
+for _ in $(seq 300); do [ -e {state} ] && break; sleep 0.2; done
+sleep 2
+virsh -q create /etc/kvmha/guests/{guest}.xml
+sleep 15
+virsh -q destroy {guest}
+"""
+
+
+@pytest.mark.slow
+def test_a_second_copy_of_a_guest_ends_a_drill_at_once(drill):
+    """It is started past the cluster while a link is cut, which is whole again long before its time."""
+    cluster = drill.cluster
+    guest = next(guest.name for guest in cluster.plan.guests if guest.prefers == RUNNER)
+    script = SECOND_COPY.format(state=faults.STATE, guest=guest)
+    begun = int(float(cluster.run(RUNNER, "date", "+%s").out))
+    cluster.run(TARGET, "sh", "-c", f"({script}) >/tmp/copy.log 2>&1 &")
+    outcome = drill.run("link-cut", "--hold", "200")
+    assert outcome["result"] == "broken", outcome["said"]
+    assert any(f"guest {guest} " in each["subject"] for each in outcome["breaches"]), outcome["breaches"]
+    assert outcome["took_s"] < 150, "it was held to its end"
+    assert cluster.run(TARGET, "nft", "list", "table", "inet", faults.TABLE, ok=None).rc != 0
+    journal_of = ("journalctl", "--identifier=kvmha", "--output=json", "--no-pager", f"--since=@{begun}")
+    told = [json.loads(line) for line in cluster.run(RUNNER, *journal_of).out.splitlines()]
+    assert "drill-broken" in {each.get("KVMHA_ALERT_KIND") for each in told}
+    cluster.wait("the cluster is well", cluster.is_well)
+
+
 SEED = int(os.environ.get("KVMHA_DRILL_SEED", str(random.SystemRandom().randrange(10**6))))
 RUNS = int(os.environ.get("KVMHA_DRILLS", "20"))
 
