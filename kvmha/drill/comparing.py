@@ -58,16 +58,24 @@ def phase_times(outcome: Outcome) -> dict[str, float]:
 
 
 def alike(outcome: Outcome, others: Sequence[Outcome]) -> list[Outcome]:
-    """Return the last drills of the same kind that passed before this one."""
+    """Return the last drills of the same kind that passed before this one, and were measured like it: clients wait for
+    the boot of a guest too, of which the cluster knows nothing.
+    """
     found = [
         each
         for each in others
         if each.order.drill == outcome.order.drill
         and each.result == PASSED
         and each.recovery_s is not None
+        and _is_heard(each) == _is_heard(outcome)
         and each.id < outcome.id
     ]
     return found[-LAST:]
+
+
+def _is_heard(outcome: Outcome) -> bool:
+    """Tell whether clients said when somebody was back."""
+    return any(each.answers is not None for each in outcome.recoveries)
 
 
 def compared(outcome: Outcome, others: Sequence[Outcome]) -> str:

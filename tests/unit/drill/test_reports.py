@@ -136,6 +136,14 @@ def test_only_drills_alike_that_passed_before_it_count():
     assert "the one before" in comparing.compared(run(5), [*others, run(3)])
 
 
+def test_what_clients_waited_for_is_not_compared_with_what_the_cluster_knew():
+    heard = (Recovery(name="web1", node="n1", started=5.0, answers=15.0, gap_s=15.0),)
+    watched = [run(number).replace(recoveries=heard) for number in (1, 2)]
+    assert comparing.compared(run(5, took=5.0), watched) == ""
+    assert "the one before" in comparing.compared(run(5, took=5.0), [*watched, run(3, took=5.0)])
+    assert "the last 2" in comparing.compared(run(5).replace(recoveries=heard), [*watched, run(3, took=5.0)])
+
+
 def test_the_figures_are_of_all_drills_and_their_trend():
     found = comparing.figures([run(1, took=5.0), run(2, took=5.0), run(3, took=10.0), run(4, took=10.0, result=BROKEN)])
     assert (found.runs, found.passed, found.broken) == (4, 3, 1)
