@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kvmha.policy.replica import Peer, Replica
 
 PATIENCE = 90.0
-"""Seconds that the source of a move may wait for its target to be promoted, before the permission is taken back; and
+"""Seconds that either side of a move may wait for the target to be promoted, before the permission is taken back; and
 that two sides which parted during a move may take to find together again."""
 
 SOURCE, TARGET = "source", "target"
@@ -102,13 +102,16 @@ def peer_of(replica: Replica, node: str, cluster_name: Callable[[str], str]) -> 
     return None
 
 
-def is_over(replica: Replica, side: str, *, age: float) -> bool:
-    """Tell whether a permission of ``age`` seconds can be taken back: no move uses it, or will soon."""
+def is_over(replica: Replica, side: str, *, age: float, now: bool = False) -> bool:
+    """Tell whether a permission of ``age`` seconds can be taken back: no move uses it, or will soon.
+
+    ``now`` says that this side's part in the move has ended. Until then the target may be about to be promoted, while
+    a monitor of the same replica looks at it.
+    """
     if replica.is_promoted and any_promoted(replica):
         return False
-    if side == SOURCE and replica.is_promoted:
-        return age > PATIENCE
-    return True
+    waits_for_target = replica.is_promoted if side == SOURCE else not replica.is_promoted
+    return now or not waits_for_target or age > PATIENCE
 
 
 def is_rejoined(replica: Replica, *, age: float) -> bool:

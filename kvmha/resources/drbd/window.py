@@ -83,7 +83,7 @@ def close(agent: Agent, *, now: bool = False) -> None:
     try:
         replica = looking.replica_of(agent, resource)
         if replica is not None:
-            if not two_primaries.is_over(replica, TARGET if now else side, age=age):
+            if not two_primaries.is_over(replica, side, age=age, now=now):
                 return
             _forbid(agent, replica)
             if not two_primaries.is_rejoined(replica, age=age):

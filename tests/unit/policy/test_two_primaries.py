@@ -95,10 +95,14 @@ def test_a_peer_is_found_by_the_clusters_name_of_it(node):
         pytest.param("Secondary", "Primary", SOURCE, 1, True, id="the-source-has-been-demoted"),
         pytest.param("Primary", "Secondary", TARGET, 1, True, id="the-guest-has-arrived"),
         pytest.param("Primary", "Unknown", TARGET, 1, True, id="the-source-went-away"),
+        pytest.param("Secondary", "Primary", TARGET, PATIENCE - 1, False, id="this-side-is-about-to-be-promoted"),
+        pytest.param("Secondary", "Primary", TARGET, PATIENCE + 1, True, id="this-side-was-never-promoted"),
     ],
 )
 def test_when_the_window_may_be_closed(role, peer_role, side, age, is_over):
-    assert two_primaries.is_over(replica(peer(role=peer_role), role=role), side, age=age) is is_over
+    seen = replica(peer(role=peer_role), role=role)
+    assert two_primaries.is_over(seen, side, age=age) is is_over
+    assert two_primaries.is_over(seen, side, age=age, now=True) is not (role == peer_role == "Primary")
 
 
 def test_a_permission_never_has_a_third_primary_or_old_data():

@@ -101,6 +101,15 @@ def test_the_target_is_promoted_beside_the_source(host, device):
     assert MARK in host.files
 
 
+def test_a_monitor_between_permission_and_promotion_does_not_take_the_permission_back(host, device):
+    """The clone's monitor runs beside migrate_from; it once forbade what was to be used in the next moment."""
+    device.peer_role = "Primary"
+    host.commands[ALLOW] = lambda: "" if run(host, "monitor", interval=10) == codes.NOT_RUNNING else (1, "", "")
+    assert run(host, "migrate_from") == codes.SUCCESS
+    assert orders(host) == [ALLOW]
+    assert device.role == "Primary"
+
+
 def test_stop_on_the_source_demotes_and_forbids_it_again(host, device):
     device.role = "Primary"
     run(host, "migrate_to")
@@ -164,6 +173,8 @@ def test_a_command_that_fails_leaves_no_mark(host, device):
             b"source 100.0\n", "Primary", "Secondary", True, id="the-agent-died-before-the-target-was-promoted"
         ),
         pytest.param(b"target 1000.0\n", "Primary", "Secondary", True, id="the-guest-has-arrived"),
+        pytest.param(b"target 1000.0\n", "Secondary", "Primary", False, id="the-target-is-about-to-be-promoted"),
+        pytest.param(b"target 100.0\n", "Secondary", "Primary", True, id="the-agent-died-before-it-was-promoted-here"),
         pytest.param(b"source 1000.0\n", "Secondary", "Primary", True, id="the-agent-died-after-the-demotion"),
         pytest.param(b"garbage", "Primary", "Secondary", True, id="mark-of-nobody"),
     ],
