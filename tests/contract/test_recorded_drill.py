@@ -109,7 +109,7 @@ def test_a_gate_that_is_closed_says_which_why_and_what_to_do_and_nothing_is_run(
 
 def test_a_gate_that_nobody_knows_cannot_be_passed(capsys):
     assert main(["drill", "run", "libvirt-killed", "--node", "n2", "--despite", "luck"], Node()) == 2
-    assert "--despite: there is no gate luck; there are nodes, rest, " in capsys.readouterr().err
+    assert "--despite: there is no gate luck that could be passed; there are nodes, quorum, " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
