@@ -15,6 +15,7 @@ from kvmha.host import Host
 from kvmha.lab.lab import Lab, find
 from kvmha.lab.plan import make_plan
 from kvmha.tools import crm_mon
+from tests.lab.head_start import HeadStart
 from tests.lab.moving_guest import census, unmanaged
 
 __all__ = ["census", "unmanaged"]
@@ -44,7 +45,8 @@ def pytest_runtest_makereport(item):
         report.sections.append(("logs of all nodes", folder))
 
 
-LAB = pytest.StashKey()
+LAB, AHEAD, BEFORE = pytest.StashKey(), pytest.StashKey(), pytest.StashKey()
+"""The lab of this session, the process that makes it while another test runs, and that test."""
 
 ASK = """\
 import socket, sys
@@ -173,6 +175,31 @@ class Cluster:
         return status is not None and {n.name for n in status.nodes if n.is_online} == set(self.nodes)
 
 
+def pytest_collection_finish(session):
+    """Find the test before the first one that needs the lab."""
+    first = next((number for number, item in enumerate(session.items) if "lab" in item.fixturenames), 0)
+    if first > 0 and os.geteuid() == 0 and "KVMHA_TEST_LAB" not in os.environ:
+        session.stash[BEFORE] = session.items[first - 1]
+
+
+def pytest_runtest_setup(item):
+    """Begin to make the lab beside the test before: that has another lab, and waits for it most of the time."""
+    if item.session.stash.get(BEFORE, None) is item:
+        host = Host()
+        item.session.stash[AHEAD] = HeadStart(host, new_lab(host))
+
+
+def pytest_sessionfinish(session):
+    """Remove what was begun and never needed, as after ^C."""
+    if AHEAD in session.stash:
+        session.stash[AHEAD].give_up()
+
+
+def new_lab(host):
+    """Return the lab of this session, which is still to be made."""
+    return Lab(host, make_plan(f"test-{os.getpid()}", suite=os.environ.get("KVMHA_TEST_SUITE", "bookworm")))
+
+
 @pytest.fixture(scope="session")
 def lab(request):
     """The lab of this session. KVMHA_TEST_LAB names one that is up already, and stays so."""
@@ -183,7 +210,10 @@ def lab(request):
         request.session.stash[LAB] = find(host, name)
         yield request.session.stash[LAB]
         return
-    lab = Lab(host, make_plan(f"test-{os.getpid()}", suite=os.environ.get("KVMHA_TEST_SUITE", "bookworm")))
+    if AHEAD in request.session.stash:
+        request.session.stash[AHEAD].finish()
+        del request.session.stash[AHEAD]
+    lab = new_lab(host)
     request.session.stash[LAB] = lab
     try:
         lab.up(lambda _phase, _text: None)
