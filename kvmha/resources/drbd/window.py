@@ -77,18 +77,22 @@ def close(agent: Agent, *, now: bool = False) -> None:
     ``now`` is for a stop and a failed move, when this side's part in the move is over whatever the mark says.
     """
     resource = looking.resource_of(agent)
+    before = _text(agent.host, resource)
     side, age = _read(agent.host, resource)
     if not side:
         return
     try:
         replica = looking.replica_of(agent, resource)
         if replica is not None:
-            if not two_primaries.is_over(replica, side, age=age, now=now):
+            is_over = two_primaries.is_over(replica, side, age=age, now=now)
+            # Another mark is that of the next move, which has begun meanwhile and needs the permission.
+            if not is_over or _text(agent.host, resource) != before:
                 return
             _forbid(agent, replica)
             if not two_primaries.is_rejoined(replica, age=age):
                 return
-        agent.host.remove(mark(resource))
+        if _text(agent.host, resource) == before:
+            agent.host.remove(mark(resource))
     except (CommandError, OSError) as error:
         agent.report.log(f"{resource} still allows two primaries: {error}", warning=True)
 
@@ -145,6 +149,14 @@ def _agreed(agent: Agent, node: str, why_not: WhyNot) -> tuple[Replica, Peer]:
 def _cluster_name(agent: Agent, name: str) -> str:
     """Return the cluster's name for a node that DRBD calls ``name``."""
     return dict(cluster_view.name_pairs(str(agent.values.get("node_map", "")))).get(name, name)
+
+
+def _text(host: Host, resource: str) -> str:
+    """Return this node's mark as it was written, nothing where it cannot be read."""
+    try:
+        return host.read(mark(resource))
+    except OSError:
+        return ""
 
 
 def _read(host: Host, resource: str) -> tuple[str, float]:

@@ -110,6 +110,24 @@ def test_a_monitor_between_permission_and_promotion_does_not_take_the_permission
     assert device.role == "Primary"
 
 
+def test_a_move_that_begins_while_a_monitor_looks_keeps_its_permission(host, device):
+    """The guest moves on before a monitor has seen that the move to this node is over, and one looks just then."""
+    host.files[MARK] = b"target 1000.0\n"
+    device.role = "Primary"
+    looks = []
+
+    def look():
+        looks.append(len(looks))
+        if looks == [0]:
+            assert run(host, "migrate_to") == codes.SUCCESS
+        return (0, device.events, "")
+
+    host.commands[drbd.events_argv("r1")] = look
+    assert run(host, "monitor", interval=10) == codes.SUCCESS
+    assert orders(host) == [ALLOW]
+    assert host.files[MARK].startswith(b"source ")
+
+
 def test_stop_on_the_source_demotes_and_forbids_it_again(host, device):
     device.role = "Primary"
     run(host, "migrate_to")
