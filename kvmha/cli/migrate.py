@@ -216,7 +216,7 @@ def sentence(move: Move) -> str:
     name, took = found.guest, f"{found.seconds:.1f} s"
     if found.result == MOVED:
         if found.is_cold:
-            return f"{name} was shut down on {found.source} and started on {found.target}, in {took}"
+            return f"{name} was shut down on {found.source} and started on {found.target}, away for {took} at most"
         pause = f", its pause {found.downtime_ms} ms" if found.downtime_ms is not None else ""
         return f"{name} moved from {found.source} to {found.target} in {took}{pause}"
     words = {

@@ -86,7 +86,7 @@ def _run(args: argparse.Namespace, host: Host) -> int:
             if not runs:
                 raise
     except BaseException:
-        lab.collect_logs("build/bench")
+        lab.collect_logs("build/bench/migration")
         raise
     finally:
         # A lab that was there before, and that this run could do nothing with, is its owner's to remove.
