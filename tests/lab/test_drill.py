@@ -14,41 +14,20 @@ from kvmha.drill.records import GUEST, NODE
 from kvmha.lab.guest import domain_xml
 from kvmha.record import plain
 from tests import browser
+from tests.lab.root_logins import root_logins
 
 RUNNER, TARGET = "n1", "n2"
 LIMIT = 400
-
-ADMIT = """\
-set -e
-mkdir -p -m 700 /root/.ssh /run/sshd
-cat >/root/.ssh/authorized_keys
-systemctl --quiet start ssh
-"""
-LOGIN = """\
-set -e
-mkdir -p -m 700 /root/.ssh
-[ -e /root/.ssh/id_ed25519 ] || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
-printf 'StrictHostKeyChecking accept-new\\nConnectTimeout 5\\n' >/root/.ssh/config
-cat /root/.ssh/id_ed25519.pub
-"""
-FORGET = "systemctl --quiet disable --now ssh; rm -rf /root/.ssh"
 
 
 @pytest.fixture(scope="module")
 def logged_in(lab):
     """Root of the runner may log in on all others, also after they have booted anew; all fencing was tried."""
-    key = lab.run(RUNNER, "sh", "-c", LOGIN, timeout=60).out
-    others = [node.name for node in lab.plan.nodes if node.name != RUNNER]
-    for node in others:
-        lab.run(node, "sh", "-c", ADMIT, given=key, timeout=60)
-        lab.run(node, "systemctl", "--quiet", "enable", "ssh", timeout=60)
-    # What was proven is good for two days, and outlives its node: once is enough for all drills.
-    for node in lab.plan.nodes:
-        lab.run(node.name, "kvmha", "fence", "prove", "--here", "--count", "1", timeout=120)
-    yield
-    for node in (RUNNER, *others):
-        if lab.leader(node):
-            lab.run(node, "sh", "-c", FORGET, timeout=60, ok=None)
+    with root_logins(lab, [RUNNER]):
+        # What was proven is good for two days, and outlives its node: once is enough for all drills.
+        for node in lab.plan.nodes:
+            lab.run(node.name, "kvmha", "fence", "prove", "--here", "--count", "1", timeout=120)
+        yield
 
 
 class Drills:
@@ -391,6 +370,25 @@ def test_a_guest_that_runs_twice_is_told_within_ten_seconds(drill):
     alerts = [each for each in told if each.get("KVMHA_ALERT_KIND") == "double-run"]
     assert int(alerts[0]["__REALTIME_TIMESTAMP"]) / 1e6 - begun < 10
     cluster.wait("the cluster is well", cluster.is_well)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_node_that_never_comes_back_is_told_and_the_drill_ends_by_its_limit(drill):
+    """It boots after it was fenced, but nobody starts the cluster there."""
+    cluster = drill.cluster
+    cluster.run(TARGET, "systemctl", "--quiet", "disable", "corosync", "pacemaker")
+    start = ("systemctl", "--quiet", "enable", "--now", "corosync", "pacemaker")
+    try:
+        outcome = drill.run("power-cut", "--limit", "60")
+    finally:
+        cluster.lab.power(TARGET, "on")
+        cluster.wait("it has booted", lambda: cluster.run(TARGET, *start, ok=None).rc == 0, limit=90)
+    cluster.restore()
+    assert (outcome["result"], outcome["breaches"]) == ("late", []), outcome["said"]
+    assert f"{TARGET} is not back" in outcome["said"]
+    assert {each["name"] for each in outcome["recoveries"]} >= {drill.guest}, "what it ran came back all the same"
+    assert outcome["took_s"] < 200
 
 
 SECOND_COPY = """\
