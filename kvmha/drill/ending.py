@@ -32,6 +32,8 @@ class Baseline(Record):
     fencings: frozenset[tuple[str, str]]
     pids: Mapping[str, int | None]
     """The process of each guest, where it was seen to execute."""
+    behind: frozenset[str] = frozenset()
+    """The replicated disks of which not all copies were current."""
 
 
 def baseline(host: Host, status: ClusterStatus, seen: watch.Watch, guests: tuple[str, ...]) -> Baseline:
@@ -41,6 +43,7 @@ def baseline(host: Host, status: ClusterStatus, seen: watch.Watch, guests: tuple
         failed=frozenset(watch.failures(host)),
         fencings=fencings(status),
         pids={name: _pid(seen, status, name) for name in guests},
+        behind=seen.behind(),
     )
 
 

@@ -15,6 +15,7 @@ from kvmha.tools import drbd, ip_address, qemu_process
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kvmha.host import Host
+    from kvmha.policy.replica import Replica
 
 INTERVAL = 0.25
 """Seconds between two looks at processes."""
@@ -73,7 +74,7 @@ class Sight:
     def _ask(self) -> dict[str, object]:
         """Ask the kernel, by processes, for addresses and DRBD; what they show was at some moment meanwhile."""
         since = self._host.wall_clock()
-        told = {"since": round(since, 3), "addresses": self._addresses(), "primaries": self._primaries()}
+        told = {"since": round(since, 3), "addresses": self._addresses(), **self._replicas()}
         return {**told, "at": round(self._host.wall_clock(), 3)}
 
     def _addresses(self) -> list[str]:
@@ -82,8 +83,10 @@ class Sight:
         except (CommandError, ValueError):
             return []
 
-    def _primaries(self) -> dict[str, bool]:
-        """Return the DRBD resources that may be written here, and whether two nodes are allowed to just now."""
+    def _replicas(self) -> dict[str, object]:
+        """Return the DRBD resources that may be written here, and whether two nodes are allowed to just now; and those
+        of which not all copies are current, as this node knows them.
+        """
         # drbdsetup would load the module.
         if not self._host.exists(drbd.LOADED):
             return {}
@@ -92,7 +95,10 @@ class Sight:
         except CommandError:
             return {}
         names = [replica.resource for replica in found if replica.is_promoted]
-        return {name: self._host.exists(f"{WINDOWS}/{name.replace('/', '_')}") for name in names}
+        return {
+            "primaries": {name: self._host.exists(f"{WINDOWS}/{name.replace('/', '_')}") for name in names},
+            "behind": [each.resource for each in found if not is_current(each)],
+        }
 
     def _processor_time(self, pid: int) -> int:
         """Return the nanoseconds that a QEMU's virtual processors have run; their threads are called "CPU 0/KVM" and so
@@ -107,6 +113,13 @@ class Sight:
             # It ends just now.
             return self._used.get(pid, 0)
         return used
+
+
+def is_current(replica: Replica) -> bool:
+    """Tell whether all copies of a DRBD resource are current, and connected, as one of them sees it."""
+    return (replica.is_client or replica.is_up_to_date) and all(
+        peer.is_up_to_date or (peer.is_client and peer.agrees) for peer in replica.peers
+    )
 
 
 def operations(host: Host) -> dict[str, str]:

@@ -181,7 +181,11 @@ class Runner:
         said = [""]
 
         def is_well() -> bool:
-            said[0] = watch.why_not_well(course.before.status, seen.status) or waiting.silent(course)
+            said[0] = (
+                watch.why_not_well(course.before.status, seen.status)
+                or waiting.behind(course)
+                or waiting.silent(course)
+            )
             node = seen.status.node(course.order.node) if seen.status is not None else None
             is_there = node is not None and node.is_online and course.drill.takes_node
             if is_there and course.back_at is None and waiting.was_fenced(course):

@@ -70,6 +70,12 @@ def silent(course: Course) -> str:
     return ""
 
 
+def behind(course: Course) -> str:
+    """Return which replicated disks had only current copies before the fault and have not now, as a sentence."""
+    found = sorted(course.seen.behind() - course.before.behind)
+    return f"not every copy of {', '.join(found)} is current (DRBD)" if found else ""
+
+
 def is_gone(course: Course, node: str) -> bool:
     """Tell whether a node has left the cluster, in good order."""
     found = course.seen.status.node(node) if course.seen.status is not None else None

@@ -58,6 +58,7 @@ class Places:
         self._last_seen: dict[str, float] = {}
         self._pids: dict[tuple[str, str], int] = {}
         self._primaries: dict[str, frozenset[str]] = {}
+        self._behind: dict[str, frozenset[str]] = {}
         self.processes: dict[tuple[str, str], float] = {}
         """When a guest was first seen to execute in a new process on a node, by name and node."""
         self.running: dict[tuple[str, str], float] = {}
@@ -81,6 +82,7 @@ class Places:
             self._cards.gone(holder)
         self._last_seen.pop(node, None)
         self._primaries.pop(node, None)
+        self._behind.pop(node, None)
 
     def last_seen(self, node: str) -> float:
         """Return when a node looked at itself last, on this node's clock; 0 for one that has not."""
@@ -89,6 +91,10 @@ class Places:
     def pid(self, guest: str, node: str) -> int | None:
         """Return the process of a guest on a node, as last seen."""
         return self._pids.get((guest, node))
+
+    def behind(self) -> frozenset[str]:
+        """Return the replicated disks of which not all copies are current, as any node saw it last."""
+        return frozenset(disk for disks in self._behind.values() for disk in disks)
 
     def _take(self, node: str, told: Mapping[str, Any]) -> list[Breach]:
         ahead = self._streams.offsets.get(node, 0.0)
@@ -132,6 +138,7 @@ class Places:
         """Take what a node found by asking its kernel, which it does less often: its addresses, and DRBD."""
         at, since = float(asked["at"]) - ahead, float(asked["since"]) - ahead
         held = {f"address {each}" for each in asked.get("addresses", ()) if each in self._known.addresses}
+        self._behind[node] = frozenset(asked.get("behind", ()))
         held |= self._writable(node, asked.get("primaries", {}), at)
         return self._asked.take(node, frozenset(held), at, since)
 

@@ -50,7 +50,7 @@ def test_a_guest_executes_while_its_virtual_processors_do():
         used(host, 700, nanoseconds)
         seen.append(sight.look())
     assert [look["guests"][UUID]["executes"] for look in seen] == [False, True, False, True]
-    assert seen[0]["asked"] == {"since": 1000.0, "at": 1000.0, "addresses": ["192.0.2.100"], "primaries": {}}
+    assert seen[0]["asked"] == {"since": 1000.0, "at": 1000.0, "addresses": ["192.0.2.100"]}
     assert ["asked" in look for look in seen] == [True, False, False, False], "asking costs processes"
     assert seen[0]["guests"][UUID]["name"] == "web1"
     assert seen[0]["guests"][UUID]["macs"] == ("52:54:00:6b:00:51", "52:54:00:6b:00:52")
@@ -197,7 +197,44 @@ def test_a_node_tells_which_disks_it_may_write_and_whether_two_may():
     host.files[window.mark("a/b")] = b"target\n"
     asked = looking.Sight(host).look()["asked"]
     assert asked["primaries"] == {"web1": False, "a/b": True}
+    assert asked["behind"] == ["web1", "web2", "a/b"], "a resource without a disk has no current copy"
     assert looking.WINDOWS == window.FOLDER, "it is ocf:kvmha:DRBD that marks them"
+
+
+WHOLE = {
+    "disk": "UpToDate", "connection": "Connected", "replication": "Established", "peer_disk": "UpToDate",
+}  # fmt: skip
+EVENTS = """\
+exists resource name:web1 role:Primary suspended:no
+exists connection name:web1 peer-node-id:1 conn-name:n2 connection:{connection} role:Secondary
+exists device name:web1 volume:0 minor:0 disk:{disk} client:no quorum:yes
+exists peer-device name:web1 peer-node-id:1 conn-name:n2 volume:0 replication:{replication} peer-disk:{peer_disk} \
+peer-client:no resync-suspended:no
+exists -
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "behind"),
+    [
+        pytest.param({}, [], id="whole"),
+        pytest.param({"disk": "Diskless"}, ["web1"], id="no-disk"),
+        pytest.param({"peer_disk": "Inconsistent", "replication": "SyncSource"}, ["web1"], id="resync"),
+        pytest.param({"connection": "Connecting", "replication": "Off", "peer_disk": "DUnknown"}, ["web1"], id="cut"),
+        pytest.param({"connection": "Connecting", "replication": "Off"}, ["web1"], id="cut-just-now"),
+    ],
+)
+def test_a_disk_of_which_not_all_copies_are_current_keeps_a_drill_from_its_end(changes, behind):
+    host = Node()
+    host.commands[ip_address.ARGV] = ADDRESSES
+    host.files["/proc/drbd"] = b"version: 9.2.2\n"
+    host.commands[drbd.events_argv()] = EVENTS.format(**{**WHOLE, **changes})
+    told = looking.Sight(host).look()
+    assert told["asked"]["behind"] == behind
+    seen, _ = watched(("n1", told))
+    assert seen.behind() == frozenset(behind)
+    seen.forget("n1")
+    assert seen.behind() == frozenset()
 
 
 def test_libvirt_and_the_guest_agent_tell_how_far_a_guest_has_come():
