@@ -54,12 +54,17 @@ class Asking:
         phases = events.parse(words, snapshot)
         restless = _restless(snapshot, now)
         trouble = Trouble()
+        links: tuple[Event, ...] = ()
         found: list[Phase] = []
         for phase in phases:
             snapshot = self.planned or snapshot
             events.check(phase, snapshot)
-            trouble = trouble.replace(lacks_quorum=False).joined(events.trouble_of(phase, snapshot))
-            found.append(self._phase(phase, snapshot, trouble, restless if not found else ()))
+            struck = events.trouble_of(phase, snapshot, before=links)
+            trouble = trouble.replace(lacks_quorum=False).joined(struck)
+            known = (*(restless if not found else ()), *_of_links(phase, snapshot, links))
+            found.append(self._phase(phase, snapshot, trouble, known))
+            # A link that is lost stays lost.
+            links += tuple(event for event in phase if event.word == events.LINK_LOST)
             # Who was fenced is off, and no longer a trouble.
             trouble = trouble.replace(dead=(), cut=tuple(name for name in trouble.cut if name in trouble.unfenceable))
         taken = self.host.now() - began
@@ -84,7 +89,7 @@ class Asking:
             planned=self.planned,
             rounds=rounds,
             is_voluntary=all(event.word in (events.ADD_GUEST, events.MIGRATE) for event in phase),
-            known=(*known, *_of_links(phase, snapshot)),
+            known=known,
         )
         self.asked.append(asked)
         return whatif.phase(asked, look, bandwidth=self.bandwidth)
@@ -199,18 +204,22 @@ def _counted() -> Sequence[str]:
     return ("", *(f"-{number}" for number in range(2, 1000)))
 
 
-def _of_links(phase: Sequence[Event], snapshot: Snapshot) -> list[Caution]:
+def _of_links(phase: Sequence[Event], snapshot: Snapshot, before: tuple[Event, ...]) -> list[Caution]:
+    struck = [event for event in phase if event.word == events.LINK_LOST]
     found = []
-    for event in phase:
-        if event.word != events.LINK_LOST:
-            continue
-        left = events.links_left(event, snapshot)
+    for event in struck:
         node, number = event.values
+        left = events.links_left(node, (*before, *struck), snapshot)
         if left is None:
             said, severity = "no corosync.conf is known, so whether another link carries on is not", WARNING
         elif left:
-            said, severity = f"{left} more carry on, corosync changes over by itself, and nothing moves", NOTE
+            said, severity = f"{len(left)} more carry on, corosync changes over by itself, and nothing moves", NOTE
         else:
-            said, severity = "it was the only one: the node is cut off", ERROR
+            said, severity = "none is left: the node is cut off", ERROR
         found.append(Caution(code="link", severity=severity, subject=node, said=f"link {number}: {said}"))
+    for pair in events.parted((*before, *struck), snapshot) if struck else ():
+        said = "they have no link in common any more"
+        if len(snapshot.members) > 2:
+            said += ": corosync wants every node to reach each other one, and what it makes of this is not foretold"
+        found.append(Caution(code="link", severity=ERROR, subject=" and ".join(pair), said=said))
     return found

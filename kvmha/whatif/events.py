@@ -5,6 +5,8 @@ A row of the table is a word, what it is given, and what it does; ``then`` lets 
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from kvmha.errors import UserError
 from kvmha.policy.failover import Trouble
 from kvmha.policy.snapshot import MEMBER, Snapshot
@@ -35,6 +37,9 @@ WORDS = {
     MIGRATE: ((RESOURCE, NODE), "the resource is sent to the node"),
     ADD_GUEST: ((SIZE,), "one guest more, so large"),
 }
+
+LONGEST = 9
+"""How many digits a size may have."""
 
 UNITS_MIB = {"mib": 1, "m": 1, "gib": 1024, "g": 1024, "tib": 1024 * 1024, "t": 1024 * 1024}
 
@@ -100,6 +105,10 @@ def _check(event: Event, snapshot: Snapshot) -> None:
             mebibytes(value)
         elif kind == LINK:
             _check_link(value, snapshot)
+    if event.word == LOSE_DEVICE and snapshot.quorum is None:
+        raise UserError(
+            "lose-device: no corosync.conf is known, so whether there is a quorum device is not; give --corosync-conf"
+        )
     if event.word == LOSE_DEVICE and snapshot.quorum is not None and snapshot.quorum.device is None:
         raise UserError("lose-device: this cluster has no quorum device")
 
@@ -147,7 +156,7 @@ def _check_link(text: str, snapshot: Snapshot) -> None:
     known = [str(link.number) for link in snapshot.totem.links] if snapshot.totem is not None else None
     if known is not None and text not in known:
         raise UserError(f"link: there is no link {text}; the links are {', '.join(known)}")
-    if not text.isdigit():
+    if not text.isdecimal() or not text.isascii():
         raise UserError(f'link: "{text}" is no link; give its number, such as link n1 0')
 
 
@@ -156,6 +165,10 @@ def _check_together(phase: list[Event]) -> None:
     for name in struck:
         if struck.count(name) > 1:
             raise UserError(f"{name} is struck twice at the same time; put then between the two events")
+    sent = [event.values[0] for event in phase if event.word == MIGRATE]
+    for name in sent:
+        if sent.count(name) > 1:
+            raise UserError(f"migrate: {name} is sent away twice at the same time; put then between the two events")
     gone = {event.values[0] for event in phase if event.word in (KILL, CUT)}
     for event in phase:
         if event.word == MIGRATE and event.values[1] in gone:
@@ -167,19 +180,22 @@ def mebibytes(text: str) -> int:
     word = text.strip().lower()
     digits = word.rstrip("abcdefghijklmnopqrstuvwxyz ")
     unit = word[len(digits) :].strip()
-    if not digits.isdigit() or unit not in UNITS_MIB or not int(digits):
-        raise UserError(f'add-guest: "{text}" is no size; give it as 8GiB or 8192MiB')
+    # A number of more digits than that is no memory of any machine.
+    is_number = digits.isascii() and digits.isdecimal() and len(digits) <= LONGEST and int(digits) > 0
+    if not is_number or unit not in UNITS_MIB:
+        raise UserError(f'add-guest: "{text[:40]}" is no size; give it as 8GiB or 8192MiB')
     return int(digits) * UNITS_MIB[unit]
 
 
-def trouble_of(phase: Sequence[Event], snapshot: Snapshot) -> Trouble:
-    """Return what the events of a phase mean for the nodes."""
+def trouble_of(phase: Sequence[Event], snapshot: Snapshot, *, before: Sequence[Event] = ()) -> Trouble:
+    """Return what the events of a phase mean for the nodes; ``before`` are the links that were lost earlier."""
     found = Trouble()
+    lost = (*before, *(event for event in phase if event.word == LINK_LOST))
     for event in phase:
         first = event.values[:1]
         if event.word == KILL:
             found = found.joined(Trouble(dead=first))
-        elif event.word == CUT or (event.word == LINK_LOST and links_left(event, snapshot) == 0):
+        elif event.word == CUT or (event.word == LINK_LOST and links_left(first[0], lost, snapshot) == ()):
             found = found.joined(Trouble(cut=first))
         elif event.word == FAIL_FENCING:
             found = found.joined(Trouble(unfenceable=first))
@@ -189,11 +205,26 @@ def trouble_of(phase: Sequence[Event], snapshot: Snapshot) -> Trouble:
             found = found.joined(Trouble(device_alive=False))
         elif event.word == LOSE_QUORUM:
             found = found.joined(Trouble(lacks_quorum=True))
+    halves = parted(lost, snapshot)
+    if halves and len(snapshot.members) == 2 and any(event.word == LINK_LOST for event in phase):
+        # Each has a link, and it is not the same one: neither sees the other.
+        found = found.joined(Trouble(cut=halves[0][:1]))
     return found
 
 
-def links_left(event: Event, snapshot: Snapshot) -> int | None:
-    """Return how many links a node has after one is lost; None where no corosync.conf tells."""
+def links_left(node: str, lost: Sequence[Event], snapshot: Snapshot) -> tuple[int, ...] | None:
+    """Return the numbers of the links that a node has after these are lost; None where no corosync.conf tells."""
     if snapshot.totem is None:
         return None
-    return len([link for link in snapshot.totem.links if str(link.number) != event.values[1]])
+    gone = {number for name, number in (event.values for event in lost) if name == node}
+    return tuple(link.number for link in snapshot.totem.links if str(link.number) not in gone)
+
+
+def parted(lost: Sequence[Event], snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of nodes that have links left, and none in common."""
+    left = {name: links_left(name, lost, snapshot) for name in sorted({event.values[0] for event in lost})}
+    return tuple(
+        (one, other)
+        for one, other in combinations(left, 2)
+        if left[one] and left[other] and not {*left[one]} & {*left[other]}
+    )

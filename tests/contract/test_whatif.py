@@ -148,6 +148,19 @@ def test_one_of_two_links_moves_nothing(ask):
     assert (code, answer["phases"][0]["moments"]) == (0, [])
 
 
+@pytest.mark.parametrize("words", ["link n1 0 link n1 1", "link n1 0 then link n1 1"])
+def test_a_node_that_loses_all_its_links_is_cut_off_and_fenced(ask, words):
+    code, answer = ask(words)
+    last = len(answer["phases"]) - 1
+    assert (code, answer["phases"][last]["outlook"]["lost"]) == (1, ["n1"])
+    assert fates(answer, last)["web1"]["how"] == "starts"
+
+
+def test_nodes_without_a_common_link_are_an_error(ask):
+    code, answer = ask("link n1 0 link n2 1")
+    assert (code, answer["alarming"], "link" in codes(answer)) == (1, True, True)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -190,6 +203,7 @@ def test_a_cib_that_pacemaker_does_not_take_ends_with_one_sentence(files, tmp_pa
         ("explode n1", 'there is no event "explode"'),
         ("migrate web9 n2", "there is no resource web9"),
         ("migrate web1 n1", "web1 runs on n1 already"),
+        ("migrate web1 n2 migrate web1 n3", "web1 is sent away twice"),
         ("add-guest 8Gi", '"8Gi" is no size'),
         ("add-guest -3GiB", "-3GiB"),
         ("kill n1 standby n1", "n1 is struck twice"),
