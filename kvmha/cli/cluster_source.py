@@ -77,6 +77,7 @@ def load(args: argparse.Namespace, host: Host, folder: str) -> Source:
             )  # fmt: skip
         except corosync_conf.CorosyncConfError as error:
             raise UserError(f"{args.corosync_conf or args.cib or corosync_conf.PATH}: {error}") from None
+        _check_voters(found, args.corosync_conf, args.cib)
         return with_history(found, status)
 
     # What is no CIB is told before anything is asked of the scheduler.
@@ -84,6 +85,19 @@ def load(args: argparse.Namespace, host: Host, folder: str) -> Source:
     if root.find("configuration/nodes/node") is None and root.find("status/node_state") is None:
         raise UserError(f"{source} has no nodes; give what cibadmin --query prints on a node of the cluster")
     return Source(text=text, read=read, bandwidth=_bandwidth(wanted), status=status)
+
+
+def _check_voters(snapshot: Snapshot, conf: str | None, cib: str | None) -> None:
+    """Raise UserError for a corosync.conf that has no nodes, where one was named, or those of another cluster."""
+    voters = [voter.name for voter in snapshot.quorum.voters] if snapshot.quorum is not None else []
+    members = [node.name for node in snapshot.members]
+    if conf and not voters:
+        raise UserError(f"{conf} has no nodelist, so there is nobody to count; give the corosync.conf of the cluster")
+    if voters and members and not set(voters) & set(members):
+        raise UserError(
+            f"{conf or cib or corosync_conf.PATH}: its corosync.conf is that of {', '.join(voters)}, and the cluster "
+            f"has {', '.join(members)}; give its own with --corosync-conf"
+        )
 
 
 def _bandwidth(wanted: ClusterDescription | None) -> float | None:

@@ -73,9 +73,12 @@ def run(args: argparse.Namespace, host: Host) -> int:
 def _settings(args: argparse.Namespace, host: Host) -> Settings:
     path = args.corosync_conf or corosync_conf.PATH
     try:
-        ring = ring_of(corosync_conf.parse(text_of(host, path)))
+        root = corosync_conf.parse(text_of(host, path))
     except corosync_conf.CorosyncConfError as error:
         raise UserError(f"{path}: {error}; corosync -t -c {path} says more") from None
+    if why := corosync_conf.why_not_counted(root):
+        raise UserError(f"{path}: {why}")
+    ring = ring_of(root)
     if not ring.nodes:
         raise UserError(f"{path} has no nodelist, so there is nobody to count")
     if ring.quorum.provider != "corosync_votequorum":

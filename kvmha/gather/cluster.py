@@ -125,20 +125,27 @@ def assemble(facts: Facts, root: Element, shown: ClusterStatus | None, *, source
         ),
         properties=dict(cib.properties),
         totem=facts.ring.totem if facts.ring is not None else None,
-        quorum=settings_of(facts.ring) if facts.ring is not None else None,
+        quorum=settings_of(facts.ring, {node.id: node.name for node in cib.nodes}) if facts.ring is not None else None,
         fence_paths=fencing.paths(facts),
         fence_trials=fencing.trials(facts),
         unread=(*(f"{each.place}: not known here, and left out" for each in cib.unread), *reading.unread),
     )  # fmt: skip
 
 
-def settings_of(ring: Ring) -> quorum.Settings:
-    """Return how a corosync.conf has votes counted; a node without an id gets its place in the list."""
-    said = ring.quorum
+def settings_of(ring: Ring, names: Mapping[str, str] | None = None) -> quorum.Settings:
+    """Return how a corosync.conf has votes counted; a node without an id gets its place in the list.
+
+    ``names`` are Pacemaker's names of nodes, by their ids, for those that have none in the file.
+    """
+    said, known = ring.quorum, names or {}
     section = ring.section.section("quorum")
     return quorum.Settings(
         voters=tuple(
-            quorum.Voter(name=node.name or f"node{place}", nodeid=node.nodeid or place, votes=node.votes)
+            quorum.Voter(
+                name=node.name or known.get(str(node.nodeid)) or f"node{place}",
+                nodeid=node.nodeid or place,
+                votes=node.votes,
+            )
             for place, node in enumerate(ring.nodes, 1)
         ),
         expected_votes=said.expected_votes,

@@ -230,7 +230,8 @@ def _breaks_tie(held: Rules, part: Part, ids: list[int], reference: int) -> bool
     if held.tie_breaker in (LOWEST, HIGHEST):
         return reference in ids
     before = {held.voter(name).nodeid for name in part.previous}
-    for number in (int(word) for word in held.tie_breaker.split() if word.isdigit()):
+    words = (word for word in held.tie_breaker.split() if word.isascii() and word.isdecimal())
+    for number in map(int, words):
         if number in ids:
             return True
         if number in before:

@@ -14,6 +14,16 @@ PATH = "/etc/corosync/corosync.conf"
 
 YES = ("yes", "true", "on", "1")
 
+LONGEST = 10
+"""How many digits corosync's largest number has, which has 32 bits."""
+
+VOTES = {
+    "node": ("nodeid", "quorum_votes"),
+    "quorum": ("expected_votes", "two_node", "wait_for_all", "auto_tie_breaker", "last_man_standing"),
+    "device": ("votes",),
+}
+"""By section, the keys that bear on votes; each takes a whole number (exec/coroparse.c)."""
+
 
 class CorosyncConfError(ValueError):
     """The text is no corosync.conf; the message names the line and what is wrong with it."""
@@ -34,7 +44,7 @@ class Section(Record):
     def number(self, key: str) -> int | None:
         """Return a key's value as a number, None where it is not given or no number."""
         text = self.value(key)
-        return int(text) if text.isascii() and text.isdigit() else None
+        return int(text) if _is_number(text) else None
 
     def is_yes(self, key: str) -> bool | None:
         """Return a key's value as yes or no, None where it is not given."""
@@ -54,6 +64,10 @@ class Section(Record):
             values=tuple(pair for section in found for pair in section.values),
             sections=tuple(inner for section in found for inner in section.sections),
         )
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= LONGEST
 
 
 class _Open:
@@ -99,6 +113,22 @@ def parse(text: str) -> Section:
     if len(stack) > 1:
         raise CorosyncConfError(f"line {stack[-1].line}: the section {stack[-1].name} has no end")
     return stack[0].closed()
+
+
+def why_not_counted(root: Section) -> str:
+    """Return why corosync does not start with what a file says of votes, or cannot mean it; empty for no reason."""
+    quorum, nodes = root.section("quorum"), root.section("nodelist").all("node")
+    for section in (*nodes, quorum, quorum.section("device")):
+        for key in VOTES[section.name]:
+            text = section.value(key)
+            if text and not _is_number(text):
+                return f'{section.name}.{key} is "{text[:40]}"; corosync takes nothing but a whole number'
+    for key in ("nodeid", "name"):
+        values = [node.value(key) for node in nodes if node.value(key)]
+        twice = next((value for value in values if values.count(value) > 1), "")
+        if twice:
+            return f"two nodes have the {key} {twice}; each needs one of its own"
+    return ""
 
 
 def with_totem(text: str, values: Mapping[str, str | None]) -> str:

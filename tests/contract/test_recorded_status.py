@@ -105,6 +105,32 @@ def test_every_recorded_cluster_is_told_as_text_and_as_json(ask, name):
     assert found["unread"] == []
 
 
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        pytest.param(
+            lambda conf: conf.replace("name: n", "name: other"), "is that of other1, other2, other3", id="other"
+        ),
+        pytest.param(lambda _conf: "", "/corosync.conf has no nodelist", id="empty"),
+    ],
+)
+@pytest.mark.parametrize("words", [["status"], ["survivor"]], ids=lambda words: words[0])
+def test_a_corosync_conf_that_is_not_this_clusters_ends_with_one_sentence(capsys, words, edit, said):
+    host = machine("well")
+    host.files["/corosync.conf"] = edit(host.read("/corosync.conf")).encode()
+    assert main([*words, "--cib", "/cib.xml", "--corosync-conf", "/corosync.conf"], host) == 2
+    err = capsys.readouterr().err
+    assert (said in err, err.count("\n")) == (True, 1)
+
+
+def test_nodes_without_a_name_in_corosync_conf_are_known_by_their_ids(capsys):
+    host = machine("well")
+    text = host.read("/corosync.conf")
+    host.files["/corosync.conf"] = "\n".join(x for x in text.splitlines() if not x.strip().startswith("name:")).encode()
+    main(["status", "--cib", "/cib.xml", "--corosync-conf", "/corosync.conf", "--json"], host)
+    assert levels(capsys.readouterr().out)["quorum"] == WELL
+
+
 def test_a_cluster_that_runs_lacks_the_proof_of_its_fencing_alone(ask):
     _, text = ask("well", "--json")
     found = levels(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +94,29 @@ def test_parts_that_make_no_sense_end_with_one_sentence(conf, capsys, words, sai
 def test_a_file_that_is_none_ends_with_one_sentence(conf, capsys, text, said):
     assert main(["quorum", "--corosync-conf", conf(0, text=text)], Host()) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("nodeid: 2", "nodeid: 1", "two nodes have the nodeid 1; each needs one of its own"),
+        ("nodeid: 2", "nodeid: -2", 'node.nodeid is "-2"; corosync takes nothing but a whole number'),
+        ("name: n2", "name: n1", "two nodes have the name n1"),
+        ("nodeid: 2", "nodeid: 2\n    quorum_votes: many", 'node.quorum_votes is "many"'),
+        ("nodeid: 2", f"nodeid: 2\n    quorum_votes: {'9' * 5000}", 'node.quorum_votes is "999'),
+        ("  provider", "  expected_votes: two\n  provider", 'quorum.expected_votes is "two"'),
+        ("  provider", "  two_node: yes\n  provider", 'quorum.two_node is "yes"'),
+        ("  provider", "  device {\n    votes: -1\n  }\n  provider", 'device.votes is "-1"'),
+    ],
+)
+def test_a_file_whose_votes_corosync_would_not_read_is_not_counted_from(conf, capsys, old, new, said):
+    """What is no number is an error to corosync -t of 3.1.7, too."""
+    text = Path(conf(3)).read_text(encoding="utf-8")
+    assert old in text
+    assert main(["quorum", "--corosync-conf", conf(3, text=text.replace(old, new, 1))], Host()) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path, capsys):

@@ -137,3 +137,8 @@ def test_settings_with_which_corosync_does_not_start_are_named(options, refusal)
 def test_a_tie_breaker_for_an_odd_number_needs_wait_for_all():
     held = quorum.rules(settings(3, auto_tie_breaker=True))
     assert (held.breaks_ties, len(held.notes)) == (False, 1)
+
+
+def test_a_tie_breaker_that_is_no_number_breaks_no_tie():
+    held = settings(4, auto_tie_breaker=True, tie_breaker="\u00b2 nonsense")
+    assert quorate(judge(held, [["n1", "n2"], ["n3", "n4"]])) == []
