@@ -144,7 +144,7 @@ def read(host: Host, name: str) -> Entry:
         if not isinstance(found, dict):
             raise Unreadable("it is no decision")
         return decisions.entry_of(found)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
 
 

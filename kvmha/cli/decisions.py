@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from kvmha import journal
+from kvmha.errors import UserError
 from kvmha.record import plain
 
 TYPE_CHECKING = False
@@ -43,6 +44,8 @@ def show(args: argparse.Namespace, host: Host) -> int:
         else:
             _print_whole(entry)
         return 0
+    if args.limit < 1:
+        raise UserError(f"--limit is {args.limit}; expected 1 or more")
     chosen: list[Entry] = []
     for entry in journal.entries(host):
         if len(chosen) >= args.limit:
@@ -87,7 +90,8 @@ def _moment(at: float) -> str:
 def _words(value: Any) -> str:
     """Write a value in one line, without the fields that say nothing."""
     if isinstance(value, dict):
-        inner = value.get("fields", value)
+        fields = value.get("fields")
+        inner = fields if isinstance(fields, dict) else value
         return ", ".join(f"{name} {_words(each)}" for name, each in inner.items() if each not in (None, "", [], {}))
     if isinstance(value, list):
         return f"[{'; '.join(_words(each) for each in value)}]"

@@ -22,6 +22,10 @@ RECORD, FIELDS = "record", "fields"
 """The keys of a record as it is written: its module and name, and its fields."""
 
 
+LAST_MOMENT = 253402300800.0
+"""The end of the year 9999, beyond which there are no dates."""
+
+
 class Kind(Record):
     """A sort of decision: who decides, and which rules are tried in which order, by their codes."""
 
@@ -203,6 +207,8 @@ def read_back(value: Any) -> Any:
         return value
     if set(value) != {RECORD, FIELDS}:
         return {key: read_back(inner) for key, inner in value.items()}
+    if not isinstance(value[FIELDS], dict):
+        raise Unreadable(f"{value[RECORD]} has no fields")
     fields = {name: read_back(inner) for name, inner in value[FIELDS].items()}
     try:
         return _record(value[RECORD])(**fields)
@@ -231,7 +237,7 @@ def again(entry: Entry) -> Replay:
     inputs = {name: read_back(value) for name, value in entry.inputs.items()}
     try:
         answer = written(kind.decider()(**inputs))
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, LookupError, ValueError, ArithmeticError) as error:
         raise Unreadable(f"today's {kind.name} does not take these inputs: {error}") from None
     differences = tuple(_differences("answer", entry.answer, answer))
     return Replay(is_same=not differences, differences=differences, answer=answer)
@@ -241,7 +247,7 @@ def _differences(place: str, was: Any, is_now: Any) -> Iterator[str]:
     """Yield where two answers as written differ."""
     if isinstance(was, dict) and isinstance(is_now, dict):
         # The names of modules may change; the fields are what counts.
-        if set(was) == {RECORD, FIELDS} and set(is_now) == {RECORD, FIELDS}:
+        if set(was) == {RECORD, FIELDS} == set(is_now) and isinstance(was[FIELDS], dict):
             was, is_now = was[FIELDS], is_now[FIELDS]
         for key in sorted({*was, *is_now}):
             if key not in was or key not in is_now:
@@ -263,6 +269,14 @@ def entry_of(values: Mapping[str, Any]) -> Entry:
         known = {name: values[name] for name in Entry._fields if name in values}
         for name in ("guests", "rules", "alternatives"):
             known[name] = tuple(known[name])
-        return Entry(**known)
+        found = Entry(**known)
     except (KeyError, TypeError) as error:
         raise Unreadable(f"it is no decision: {error}") from None
+    if not (isinstance(found.inputs, dict) and isinstance(found.kind, str) and _is_moment(found.at)):
+        raise Unreadable("it is no decision: its kind, its inputs or its time is none")
+    return found
+
+
+def _is_moment(at: Any) -> bool:
+    """Tell whether a time in seconds since the epoch can be written as a date."""
+    return isinstance(at, (int, float)) and 0 <= at < LAST_MOMENT

@@ -94,6 +94,12 @@ def test_another_answer_is_shown_by_its_place(capsys):
             "Cluster lacks the field guests",
             id="field-missing",
         ),
+        pytest.param(
+            {"inputs": {"before": {"record": "kvmha.policy.placement.records:Cluster", "fields": []}}},
+            "kvmha.policy.placement.records:Cluster has no fields",
+            id="no-fields",
+        ),
+        pytest.param({"kind": "whatif", "inputs": {"asked": [1], "bandwidth": 0}}, "does not take", id="numbers"),
     ],
 )
 def test_what_cannot_be_made_again_is_said(edit, said, capsys):
@@ -105,7 +111,7 @@ def test_what_cannot_be_made_again_is_said(edit, said, capsys):
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"id": "x"}', "\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"id": "x"}', "\x00", "[" * 100_000])
 def test_a_broken_entry_is_one_sentence_and_hides_no_other(text, capsys):
     host = JournalHost()
     good = admitted(host)
@@ -113,6 +119,43 @@ def test_a_broken_entry_is_one_sentence_and_hides_no_other(text, capsys):
     assert [entry.id for entry in journal.entries(host)] == [good]
     assert main.main(["replay", "2999"], host) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"inputs": None}, {"inputs": []}, {"kind": []}, {"at": "noon"}, {"at": 1e300}, {"at": None}, {"guests": 3},
+        {"alternatives": 3},
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("verb", ["decisions", "replay"])
+def test_an_entry_that_somebody_changed_is_one_sentence(verb, edit, capsys):
+    host = JournalHost()
+    name = admitted(host)
+    path = f"{journal.FOLDER}/{name}.json"
+    host.write(path, json.dumps({**json.loads(host.read(path)), **edit}))
+    assert main.main([verb, name], host) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+
+
+def test_an_answer_of_another_shape_is_a_difference(capsys):
+    host = JournalHost()
+    name = admitted(host)
+    path = f"{journal.FOLDER}/{name}.json"
+    host.write(path, json.dumps({**json.loads(host.read(path)), "answer": {"record": "x", "fields": 3}}))
+    assert main.main(["replay", name], host) == 1
+    assert "answer.fields: was 3" in capsys.readouterr().out
+    assert main.main(["decisions", name], host) == 0
+
+
+@pytest.mark.parametrize("limit", ["0", "-1"])
+def test_a_limit_that_shows_nothing_does_not_say_that_there_is_nothing(limit, capsys):
+    host = JournalHost()
+    admitted(host)
+    assert main.main(["decisions", "--limit", limit], host) == 2
+    assert f"--limit is {limit}; expected 1 or more" in capsys.readouterr().err
 
 
 def test_the_list_is_newest_first_and_by_guest(capsys):
