@@ -6,6 +6,8 @@ read as the live one is. corosync.conf and a description add what a CIB does not
 
 from __future__ import annotations
 
+import re
+
 from kvmha.cluster.facts import of_files, with_description
 from kvmha.cluster.facts.records import ADDRESS_AGENTS, DRBD_AGENTS, GUEST_AGENTS, PRIMARY_AGENT
 from kvmha.gather import durations, fencing
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 SCORE_ATTRIBUTES = ("drbd-promotion-score-{disk}", "master-{resource}")
 """Under which node attribute a replica's score is: of kvmha's set by DRBD's name, else as crm_attribute --promotion."""
+
+NUMBER = re.compile("[+-]?[0-9]{1,15}")
 
 MEMORY_NAMES = ("hv_memory", "host_memory", "memory")
 CPU_NAMES = ("cpu", "cpus")
@@ -370,7 +374,7 @@ def _timeout(facts: Facts, resource: Resource, operation: str) -> float:
 
 def _numbers(values: Mapping[str, str]) -> dict[str, int]:
     """Return the utilization that is a number; Pacemaker takes any other for nothing."""
-    return {name: int(text) for name, text in values.items() if text.strip().lstrip("-").isdigit()}
+    return {name: int(text) for name, text in values.items() if NUMBER.fullmatch(text.strip())}
 
 
 def _first(values: Mapping[str, int], names: tuple[str, ...]) -> int | None:

@@ -9,7 +9,7 @@ import pytest
 from kvmha.cluster.facts import of_files
 from kvmha.gather.cluster import Configured, assemble
 from kvmha.gather.constraints import Reading, compares
-from kvmha.policy import fencing_proof
+from kvmha.policy import fencing_proof, placement
 from kvmha.policy.snapshot import INFINITY, MEMBER, REMOTE, Snapshot, add_scores, score_of
 from kvmha.tools import cib, crm_mon
 
@@ -161,6 +161,15 @@ HISTORY = """
   <lrm_rsc_op id="f1_monitor_60000" operation="monitor" interval="60000" rc-code="0" call-id="4" exec-time="280"/>
 </lrm_resource>
 """
+
+
+@pytest.mark.parametrize("text", ["\u00b2", "--5", "many", "", "9" * 400, "1.5"])
+def test_a_size_that_is_no_number_is_not_known(text):
+    found = CIB.format(resources=RESOURCES.replace('value="1024"', f'value="{text}"'), constraints="")
+    shown = crm_mon.parse_part(SHOWN, "cluster_status", is_quorate=False)
+    there = assemble(of_files(cib=found), cib.tree(found), shown, source="test", at=None)
+    assert there.resource("web1").memory_mib is None
+    assert placement.n_plus_one(there).holds is not True
 
 
 def test_what_a_fence_device_takes_is_not_learned_from_its_stop():

@@ -139,7 +139,8 @@ def _utilized(resource: Resource) -> int | None:
     """Return the memory that the resource's utilization names, in MiB as our agent and the shell agent write it."""
     for name in ("host_memory", "hv_memory", "memory"):
         text = resource.utilization.get(name, "")
-        if text.isdigit():
+        # No machine has a memory of more digits.
+        if text.isascii() and text.isdecimal() and len(text) <= 15:
             return int(text)
     return None
 
