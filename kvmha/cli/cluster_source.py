@@ -11,7 +11,7 @@ from kvmha.host import CommandError
 from kvmha.policy.node import NodeFacts
 from kvmha.record import Record
 from kvmha.tools import cib as cib_reader
-from kvmha.tools import cluster_report, corosync_conf, crm_mon
+from kvmha.tools import cluster_report, corosync_conf, crm_mon, quorumtool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def load(args: argparse.Namespace, host: Host, folder: str) -> Source:
         if conf is None and host.exists(corosync_conf.PATH):
             conf = host.read(corosync_conf.PATH)
     nodes = _definitions(host, text, source) if not args.cib else ()
+    device: list[bool | None] = [None] if args.cib else []
     configured = Configured()
 
     def read(cib: str, shown: str = "") -> Snapshot:
@@ -78,6 +79,10 @@ def load(args: argparse.Namespace, host: Host, folder: str) -> Source:
         except corosync_conf.CorosyncConfError as error:
             raise UserError(f"{args.corosync_conf or args.cib or corosync_conf.PATH}: {error}") from None
         _check_voters(found, args.corosync_conf, args.cib)
+        if found.quorum is not None and found.quorum.device is not None:
+            # Asked once, and only where there is one.
+            device.extend([] if device else [is_device_alive(host)])
+            found = found.replace(is_device_alive=device[0])
         return with_history(found, status)
 
     # What is no CIB is told before anything is asked of the scheduler.
@@ -111,6 +116,15 @@ def _live(host: Host) -> str:
         raise UserError(
             f"no cluster answers here ({error}); run it on a node, or give a saved one with --cib"
         ) from None
+
+
+def is_device_alive(host: Host) -> bool | None:
+    """Tell whether a quorum device votes for this node's part now; None where corosync does not say."""
+    try:
+        votes = quorumtool.look(host, timeout=LOOK_LIMIT_S)
+    except CommandError:
+        return None
+    return bool(votes.device) if votes.total is not None else None
 
 
 def text_of(host: Host, path: str) -> str:

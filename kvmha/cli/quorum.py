@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from kvmha import journal
-from kvmha.cli.cluster_source import text_of
+from kvmha.cli.cluster_source import is_device_alive, text_of
 from kvmha.cluster.facts.reading import ring_of
 from kvmha.errors import UserError
 from kvmha.gather.cluster import settings_of
@@ -41,7 +41,10 @@ def add(subparsers: Any) -> None:
         help="nodes that see each other, once for each part; nodes that are in none are down (default: those that are "
         "online now, or with --corosync-conf all)",
     )  # fmt: skip
-    parser.add_argument("--qdevice-alive", choices=("yes", "no"), help="whether the quorum device votes (default: yes)")
+    parser.add_argument(
+        "--qdevice-alive", choices=("yes", "no"),
+        help="whether the quorum device votes (default: as it does now, yes with --corosync-conf)",
+    )  # fmt: skip
     parser.add_argument("--cold", action="store_true", help="the nodes have just booted into these parts")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(handler=run)
@@ -54,7 +57,10 @@ def run(args: argparse.Namespace, host: Host) -> int:
         raise UserError("--qdevice-alive: this cluster has no quorum device (quorum.device in corosync.conf)")
     parts = [_members(text, settings) for text in args.partition] or [_now(args, host, settings)]
     _check(parts)
-    asked = {"settings": settings, "parts": parts, "device_alive": args.qdevice_alive != "no", "is_cold": args.cold}
+    device_alive = args.qdevice_alive != "no"
+    if settings.device is not None and not (args.qdevice_alive or args.corosync_conf):
+        device_alive = is_device_alive(host) is not False
+    asked = {"settings": settings, "parts": parts, "device_alive": device_alive, "is_cold": args.cold}
     found = quorum.judge(**asked)
     if args.json:
         print(json.dumps(plain(found), indent=2))

@@ -109,7 +109,8 @@ def outlook(snapshot: Snapshot, trouble: Trouble) -> Outlook:
     alone = [[name] for name in alive if name in trouble.cut]
     rest = [name for name in alive if name not in trouble.cut]
     parts = ([rest] if rest else []) + alone
-    judgement = quorum.judge(settings, parts, device_alive=trouble.device_alive)
+    device_alive = trouble.device_alive and snapshot.is_device_alive is not False
+    judgement = quorum.judge(settings, parts, device_alive=device_alive)
     quorate = [verdict.part.members for verdict in judgement.parts if verdict.part.is_quorate]
     if trouble.lacks_quorum:
         quorate = []

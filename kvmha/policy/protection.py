@@ -95,12 +95,15 @@ def _quorum(snapshot: Snapshot) -> Point:
         return Point(name="quorum", level=BAD, said="there is none: nothing is started and nobody is fenced")
     settings, is_assumed = failover.settings_of(snapshot)
     online = [node.name for node in snapshot.members if node.is_online]
-    found = quorum.judge(settings, [online])
+    is_mute = snapshot.is_device_alive is False
+    found = quorum.judge(settings, [online], device_alive=not is_mute)
     verdict = found.parts[0]
     if is_assumed or snapshot.is_quorate is None:
         return Point(name="quorum", level=UNKNOWN, said="no corosync.conf is known, so its margin is not")
     if not verdict.part.is_quorate:
         return Point(name="quorum", level=REDUCED, said=f"the cluster says yes; by the file, {verdict.said[0]}")
+    if is_mute:
+        return Point(name="quorum", level=REDUCED, said="; ".join(("the quorum device does not vote", *verdict.said)))
     # The last one of a pair has nobody to lose.
     if verdict.spare:
         return Point(name="quorum", level=WELL, said=f"{verdict.said[0]}; {verdict.spare} more may be lost")

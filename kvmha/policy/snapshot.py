@@ -186,6 +186,8 @@ class Snapshot(Record):
     """corosync's times; None where no corosync.conf is known."""
     quorum: Settings | None = None
     """How votes are counted; None where no corosync.conf is known."""
+    is_device_alive: bool | None = None
+    """Whether the quorum device votes for the nodes that are here; None where nobody was asked, or there is none."""
     fence_paths: tuple[Path, ...] = ()
     """Every way to fence a node: by which device, from which node."""
     fence_trials: tuple[Trial, ...] = ()

@@ -22,12 +22,19 @@ class Votes(Record):
     quorum: int | None
     flags: tuple[str, ...]
     """2Node, Quorate, WaitForAll, Qdevice and others."""
+    device: int | None = None
+    """The votes that the quorum device gives now; None where none is registered."""
 
 
 def parse(text: str) -> Votes:
     """Read the lines ``Name:   value`` of the status; what is missing is None."""
     values: dict[str, str] = {}
+    device = None
     for line in text.splitlines():
+        words = line.split()
+        # Its row has the id 0 and no flags: "0  1  Qdevice", or "0  0  Qdevice (votes 1)" while it does not vote.
+        if words[2:3] == ["Qdevice"]:
+            device = _number(words[1])
         name, colon, value = line.partition(":")
         if colon:
             values.setdefault(name.strip(), value.strip())
@@ -37,6 +44,7 @@ def parse(text: str) -> Votes:
         total=_number(values.get("Total votes", "")),
         quorum=_number(values.get("Quorum", "")),
         flags=tuple(values.get("Flags", "").split()),
+        device=device,
     )
 
 

@@ -111,6 +111,8 @@ def _check(event: Event, snapshot: Snapshot) -> None:
         )
     if event.word == LOSE_DEVICE and snapshot.quorum is not None and snapshot.quorum.device is None:
         raise UserError("lose-device: this cluster has no quorum device")
+    if event.word == LOSE_DEVICE and snapshot.is_device_alive is False:
+        raise UserError("lose-device: the quorum device does not vote already")
 
 
 def _check_node(event: Event, name: str, snapshot: Snapshot) -> None:

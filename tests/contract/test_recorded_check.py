@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from kvmha.cluster.facts import of_files
 from kvmha.policy import timing
 from kvmha.tools import (
@@ -45,6 +47,20 @@ def test_our_arithmetic_is_that_of_corosync():
 def test_votes_are_read_from_quorumtool():
     votes = quorumtool.parse(recorded("corosync-3.1.7/quorumtool"))
     assert votes == quorumtool.Votes(is_quorate=True, expected=3, total=3, quorum=2, flags=("Quorate",))
+
+
+@pytest.mark.parametrize(
+    ("row", "device"),
+    [
+        pytest.param("         0          1            Qdevice", 1, id="votes"),
+        pytest.param("         0          0            Qdevice (votes 1)", 0, id="does-not-vote"),
+        pytest.param("         2          1         NR n2", None, id="not-registered"),
+        pytest.param("         2          1    A,V,NMW Qdevice", None, id="a-node-of-that-name"),
+    ],
+)
+def test_the_votes_of_a_quorum_device_are_read(row, device):
+    """The row as corosync 3.1 prints it (tools/corosync-quorumtool.c, display_nodes_list)."""
+    assert quorumtool.parse(f"{recorded('corosync-3.1.7/quorumtool')}{row}\n").device == device
 
 
 def test_units_are_read_from_systemctl():

@@ -9,7 +9,9 @@ import pytest
 
 from kvmha import journal
 from kvmha.cli.main import main
-from kvmha.host import Host
+from kvmha.host import CommandMissing, Host
+from kvmha.tools import corosync_conf, crm_mon, quorumtool
+from tests.fakes import FakeHost
 
 CONF = """\
 totem {
@@ -122,3 +124,30 @@ def test_a_file_whose_votes_corosync_would_not_read_is_not_counted_from(conf, ca
 def test_a_file_that_is_not_there_is_named(tmp_path, capsys):
     assert main(["quorum", "--corosync-conf", str(tmp_path / "gone")], Host()) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+DEVICE = "  device {\n    model: net\n    votes: 1\n    net {\n      algorithm: ffsplit\n    }\n  }\n"
+ONLINE = '<node name="n{0}" online="true" unclean="false" standby="false" type="member"/>'
+ROW = "    Nodeid      Votes    Qdevice Name\n         0          {0}            Qdevice\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "may_be_lost"),
+    [
+        pytest.param("Total votes:      3\n" + ROW.format(1), True, id="votes"),
+        pytest.param("Total votes:      2\n" + ROW.format("0"), False, id="does-not-vote"),
+        pytest.param("Total votes:      2\n", False, id="not-registered"),
+        pytest.param(CommandMissing, True, id="nobody-says"),
+    ],
+)
+def test_of_the_running_cluster_the_device_votes_as_it_does_now(capsys, answer, may_be_lost):
+    host = FakeHost()
+    nodes = "".join(NODE % (n, n, n) for n in (1, 2))
+    host.files[corosync_conf.PATH] = (CONF % (nodes, DEVICE)).encode()
+    shown = "".join(ONLINE.format(number) for number in (1, 2))
+    host.commands[crm_mon.ARGV] = f"<pacemaker-result><nodes>{shown}</nodes></pacemaker-result>"
+    host.commands[quorumtool.ARGV] = answer
+    assert main(["quorum"], host) == 0
+    assert ("any node may be lost" in capsys.readouterr().out) == may_be_lost
+    assert main(["quorum", "--qdevice-alive", "yes"], host) == 0
+    assert "any node may be lost" in capsys.readouterr().out

@@ -51,6 +51,12 @@ def test_a_fencing_that_fails_is_said_and_fails():
     assert "not-fenced" in codes(found)
 
 
+@pytest.mark.parametrize(("alive", "acting"), [(None, ("n2",)), (True, ("n2",)), (False, ())])
+def test_a_quorum_device_that_does_not_vote_saves_nobody(alive, acting):
+    pair = cluster(node("n1"), node("n2"), device=quorum.Device(votes=1), is_device_alive=alive)
+    assert outlook(pair, Trouble(dead=("n1",))).acting == acting
+
+
 def test_a_node_without_a_device_is_never_fenced():
     bare = cluster(node("n1", devices=False), node("n2"), node("n3"))
     found = outlook(bare, Trouble(dead=("n1",)))

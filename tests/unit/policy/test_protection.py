@@ -139,3 +139,15 @@ def test_of_a_pair_it_is_said_whether_the_right_one_survives(delay, level):
     votes = quorum.Settings(voters=WHOLE.quorum.voters[:2], two_node=True)
     pair = WHOLE.replace(nodes=(first, NODES[1]), quorum=votes)
     assert points(pair)["split"] == level
+
+
+def test_a_quorum_device_that_does_not_vote_is_said_and_its_vote_is_no_margin():
+    voters = tuple(quorum.Voter(name=f"n{number}", nodeid=number) for number in (1, 2))
+    there = WHOLE.replace(nodes=NODES[:2], quorum=quorum.Settings(voters=voters, device=quorum.Device(votes=1)))
+    said = {
+        each: protection.judge(there.replace(is_device_alive=each), now=NOW).points[1] for each in (None, True, False)
+    }
+    assert [said[each].level for each in (None, True, False)] == [WELL, WELL, REDUCED]
+    assert said[False].said == (
+        "the quorum device does not vote; it has 2 of 3 votes, and 2 are needed; one more failure stops everything"
+    )
