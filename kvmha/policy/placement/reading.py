@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvmha.policy.failover import UP_TO_DATE_SCORE
 from kvmha.policy.placement.fitting import CPUS, MEMORY, Bins
 from kvmha.policy.placement.records import INFINITY, UP_TO_DATE, Cluster, GuestNeed, HostRoom, gib
 from kvmha.policy.snapshot import GUEST, Snapshot
@@ -117,9 +118,15 @@ def _disks(snapshot: Snapshot) -> dict[str, dict[str, str]]:
     """Return by DRBD resource and node the state of the disk, as far as promotion scores tell it."""
     found: dict[str, dict[str, str]] = {}
     for replica in snapshot.replicas:
-        is_good = replica.score is not None and replica.score > 0
-        found.setdefault(replica.disk, {})[replica.node] = UP_TO_DATE if is_good else "without a promotion score"
+        found.setdefault(replica.disk, {})[replica.node] = _state_of_disk(replica.score)
     return found
+
+
+def _state_of_disk(score: int | None) -> str:
+    """Return the state that a promotion score stands for; a side without a disk of its own needs its peer."""
+    if score is None or score <= 0:
+        return "without a promotion score"
+    return UP_TO_DATE if score >= UP_TO_DATE_SCORE else f"not known to be up to date (score {score})"
 
 
 def _pairings(snapshot: Snapshot) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:

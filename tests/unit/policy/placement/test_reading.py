@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kvmha.policy import placement
 from kvmha.policy.snapshot import GUEST, INFINITY, Node, Pairing, Preference, Replica, Resource, Snapshot
 
@@ -49,6 +51,22 @@ def test_a_node_in_standby_takes_nobody_and_says_why():
     there = snapshot(guest("web1", memory_mib=64), nodes=(Node(name="n1"), Node(name="n2", is_standby=True)))
     reasons = placement.why_not(placement.of_snapshot(there), "web1", "n2")
     assert reasons[0].said == "n2: is in standby"
+
+
+@pytest.mark.parametrize(("score", "holds"), [(10000, True), (1000, True), (10, False), (None, False)])
+def test_a_side_that_lives_on_its_peers_disk_is_no_place_after_the_peers_loss(score, holds):
+    """A replica without a disk of its own, or one that is still synchronised, has a small score."""
+    there = snapshot(
+        guest("web1", memory_mib=1024, disks=("r1",)),
+        replicas=(
+            Replica(disk="r1", resource="drbd-r1", node="n1", score=10000),
+            Replica(disk="r1", resource="drbd-r1", node="n2", score=score),
+        ),
+    )
+    found = placement.n_plus_one(there)
+    assert found.holds is holds
+    said = [reason.said for stranded in found.plans[0].stranded for reason in stranded.reasons]
+    assert holds or "n2: its replica of web1's disk is " in said[0]
 
 
 def test_more_than_a_node_has_is_a_shortage():
