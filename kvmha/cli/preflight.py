@@ -54,7 +54,7 @@ def handler(args: argparse.Namespace, host: Host) -> int:
         if args.to:
             raise UserError("--to names a node of a cluster, and --domain-xml judges without one")
         return _definition(args, host)
-    from kvmha.cli.moving import forecasting
+    from kvmha.cli.moving import decided, forecasting
     from kvmha.cli.moving.sight import Sight
 
     sight = Sight(host)
@@ -65,6 +65,7 @@ def handler(args: argparse.Namespace, host: Host) -> int:
     for target in targets:
         view = sight.view(guest, target)
         preflight = migration.decide(view)
+        decided.target(host, view, preflight, asked="preflight")
         made = None
         if preflight.verdict == movability.LIVE and view.guest.memory_mib:
             basis = forecasting.basis(

@@ -22,7 +22,8 @@ def view(snapshot: Snapshot, status: Status, *, taken: str) -> Group:
     head = Text.assemble(
         (snapshot.cluster or "cluster", "bold"), "  ", (status.level, STYLES[status.level]), f"  {taken}"
     )
-    return Group(head, "", _points(status), "", _nodes(snapshot), "", _guests(status))
+    unread = [Text(f"not understood: {said}", style=STYLES[UNKNOWN]) for said in snapshot.unread]
+    return Group(head, "", _points(status), "", _nodes(snapshot), "", _guests(status), *unread)
 
 
 def _points(status: Status) -> Table:

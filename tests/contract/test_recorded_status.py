@@ -140,6 +140,16 @@ def test_a_cluster_that_runs_lacks_the_proof_of_its_fencing_alone(ask):
     assert all(guest["usual_s"] is not None for guest in json.loads(text)["guests"])
 
 
+def test_what_is_not_understood_is_said_as_text_too(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    host = machine("well")
+    text = host.read("/cib.xml")
+    assert "<constraints>" in text
+    host.files["/cib.xml"] = text.replace("<constraints>", '<constraints><rsc_wish id="w1"/>', 1).encode()
+    main(["status", "--cib", "/cib.xml", "--corosync-conf", "/corosync.conf"], host)
+    assert "not understood: constraints/rsc_wish" in capsys.readouterr().out
+
+
 def test_a_node_that_is_gone_and_not_yet_fenced_is_said(ask):
     _, text = ask("node-lost", "--json")
     assert levels(text)["nodes"] == BAD

@@ -148,6 +148,25 @@ def test_one_of_two_links_moves_nothing(ask):
     assert (code, answer["phases"][0]["moments"]) == (0, [])
 
 
+def test_a_node_that_is_cut_off_is_fenced_before_its_guests_start_elsewhere(ask):
+    code, answer = ask("cut n1")
+    assert (code, fates(answer)["web1"]["how"], answer["phases"][0]["outlook"]["lost"]) == (0, "starts", ["n1"])
+    assert at(answer, "fence", "n1")["ends"]["usual_s"] < at(answer, "start", "web1")["begins"]["usual_s"]
+    assert any("n1: no-quorum-policy=freeze" in said for said in answer["phases"][0]["outlook"]["said"])
+
+
+def test_a_monitor_that_fails_restarts_the_guest(ask):
+    code, answer = ask("fail web1")
+    assert (code, fates(answer)["web1"]["how"]) == (0, "starts")
+    assert at(answer, "stop", "web1")["ends"]["usual_s"] <= at(answer, "start", "web1")["begins"]["usual_s"]
+
+
+def test_without_quorum_a_cluster_that_freezes_keeps_what_it_runs(ask):
+    code, answer = ask("lose-quorum")
+    assert (code, answer["phases"][0]["moments"], answer["phases"][0]["outlook"]["acting"]) == (0, [], [])
+    assert {fate["how"] for fate in answer["phases"][0]["fates"]} == {"stays"}
+
+
 @pytest.mark.parametrize("words", ["link n1 0 link n1 1", "link n1 0 then link n1 1"])
 def test_a_node_that_loses_all_its_links_is_cut_off_and_fenced(ask, words):
     code, answer = ask(words)

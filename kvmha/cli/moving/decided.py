@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 VERDICTS = {movability.LIVE: "can move live", movability.COLD: "can move with downtime", movability.REFUSED: "cannot"}
 
 
-def target(host: Host, view: View, found: Preflight, others: Sequence[Preflight]) -> None:
-    """Write down where a guest is to go, and what was found of the other nodes."""
+def target(
+    host: Host, view: View, found: Preflight, others: Sequence[Preflight] = (), *, asked: str = "migrate"
+) -> None:
+    """Write down where a guest is to go, and what was found of the other nodes; ``asked`` is who wanted to know."""
     against = [reason.said for reason in found.reasons if reason.effect != movability.ALLOWS]
     journal.record(
         host,
         "preflight",
         {"view": view},
         found,
-        subject=f"migrate {view.guest.name} {view.target}",
+        subject=f"{asked} {view.guest.name} {view.target}",
         said="; ".join((VERDICTS[found.verdict], *against)),
         guests=(view.guest.name,),
         alternatives=others,

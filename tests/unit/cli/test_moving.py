@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from kvmha import journal
 from kvmha.cli.main import main
 from kvmha.cli.moving import admission
 from kvmha.policy import placement
@@ -99,6 +100,14 @@ def test_a_node_that_is_drained_already_and_one_that_is_not(host, capsys):
 def test_without_a_cluster_it_says_so(host, capsys):
     host.commands[crm_mon.ARGV] = (crm_mon.DISCONNECTED, "", "")
     assert "no cluster answers" in refused(host, capsys, "migrate", "web1")
+
+
+def test_what_a_preflight_found_is_written_down(host, libvirt, capsys):
+    assert main(["preflight", "web1"], host) == 1
+    assert "web1 to n2: cannot move there" in capsys.readouterr().out
+    (entry,) = journal.entries(host)
+    assert (entry.kind, entry.subject, entry.guests) == ("preflight", "preflight web1 n2", ("web1",))
+    assert main(["replay", entry.id], host) == 0
 
 
 @pytest.mark.parametrize(("xml", "code", "verdict"), [(MOVABLE, 0, "live"), (TIED, 1, "cold")])
