@@ -39,6 +39,8 @@ class Reason(Record):
     numbers: dict[str, float] = {}  # noqa: RUF012 (a default that nobody changes: records are frozen)
 
 
+UNKNOWN = (FORBIDS, "is not known to move")
+
 # The kind of a device, its effect, and a sentence about it.
 KINDS = {
     "disk-shared": (ALLOWS, "is reached over the network by both nodes"),
@@ -50,6 +52,8 @@ KINDS = {
     "disk-unsafe-cache": (DEPENDS, "is cached by the host: libvirt refuses the move unless the file system is a "
                           "cluster's, or the cache is none or directsync"),
     "disk-unknown": (FORBIDS, "is of a kind that is not known to move"),
+    "disk-format": (FORBIDS, "is an image of a format that QEMU does not move; qemu-img convert makes qcow2 of it"),
+    "disk-transient": (FORBIDS, "forgets what is written to it (transient), and libvirt does not move that"),
     "cdrom-local": (DEPENDS, "must lie at the same path on the target; eject it otherwise"),
     "floppy-local": (DEPENDS, "must lie at the same path on the target"),
     "host-pci": (FORBIDS, "is a PCI device of its host; a start there needs one at the same address"),
@@ -87,10 +91,13 @@ KINDS = {
     "chardev-host": (DEPENDS, "must exist at the same path on the target"),
     "machine-alias": (DEPENDS, "is an alias that each QEMU reads in its own way; libvirt fixes it at the start"),
     "graphics-address": (DEPENDS, "listens on an address that the target must have"),
+    "input-host": (FORBIDS, "is an input device of its host"),
+    "smartcard-host": (FORBIDS, "is a card or certificate of its host"),
+    "usb-stuck": (FORBIDS, "is a USB device that QEMU does not move; another model does"),
+    "video-3d": (FORBIDS, "draws with the graphics card of its host (accel3d)"),
+    "device-unknown": UNKNOWN,
     "no-uuid": (DEPENDS, "the definition has no UUID: each start makes another, and nothing tells a second copy"),
 }  # fmt: skip
-
-UNKNOWN = (FORBIDS, "is not known to move")
 
 
 def judge(devices: tuple[Device, ...]) -> tuple[Reason, ...]:

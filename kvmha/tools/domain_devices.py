@@ -12,7 +12,21 @@ if TYPE_CHECKING:
 SAFE_CACHES = ("", "default", "none", "directsync")
 """What libvirt moves without asking what file system lies below; the default is the host's choice where QEMU writes."""
 
-CHARACTER_DEVICES = ("serial", "parallel", "console", "channel", "rng/backend")
+STUCK_FORMATS = ("parallels", "qcow", "vdi", "vhdx", "vmdk", "vpc")
+"""Formats of images that QEMU refuses to move, for reading too (seen with 7.2 and --only-migratable)."""
+
+READ = ("disk", "filesystem", "hostdev", "interface", "memory", "redirdev", "shmem", "tpm")
+PLAIN = (
+    "audio", "channel", "console", "controller", "emulator", "graphics", "hub", "input", "iommu", "lease", "memballoon",
+    "nvram", "panic", "parallel", "redirfilter", "rng", "serial", "smartcard", "sound", "video", "vsock", "watchdog",
+)  # fmt: skip
+"""The other devices of libvirt 9.0 (its domaincommon.rng): they move, but for what is looked for in them below."""
+
+PLAIN_MEMORY = ("", "dimm", "virtio-mem")
+
+CHARACTER_DEVICES = ("serial", "parallel", "console", "channel")
+
+ANY_RANDOM = ("", "/dev/random", "/dev/urandom")
 
 ANY_ADDRESS = ("", "0.0.0.0", "::", "127.0.0.1", "::1", "localhost")
 
@@ -27,7 +41,8 @@ def parse(xml: str) -> tuple[Device, ...]:
         raise ValueError(f"it is not well-formed XML: {error}") from None
     if domain.tag != "domain":
         raise ValueError(f"its root is <{domain.tag}>, and <domain> would be a definition")
-    return tuple([*_settings(domain), *_disks(domain), *_interfaces(domain), *_host_devices(domain), *_others(domain)])
+    parts = (_settings, _disks, _interfaces, _host_devices, _others, _stuck)
+    return tuple(device for part in parts for device in part(domain))
 
 
 def _settings(domain: Element) -> Iterator[Device]:
@@ -57,6 +72,9 @@ def _settings(domain: Element) -> Iterator[Device]:
         source = nvram.find("source")
         path = source.get("file", "") if source is not None else (nvram.text or "").strip()
         yield Device(kind="nvram", name=path or "the NVRAM")
+    elif domain.find("os[@firmware='efi']") is not None or domain.find("os/loader[@type='pflash']") is not None:
+        # libvirt makes one of its own for it.
+        yield Device(kind="nvram", name="the NVRAM")
 
 
 def _disks(domain: Element) -> Iterator[Device]:
@@ -71,6 +89,12 @@ def _disks(domain: Element) -> Iterator[Device]:
         if source is None or (not path and kind in ("file", "block", "dir")):
             continue
         name = f"{target.get('dev', '') if target is not None else ''} {path}".strip()
+        formats = [driver.get("type", "") if driver is not None else ""]
+        formats += [each.get("type", "") for each in disk.iterfind(".//backingStore/format")]
+        for word in sorted({each for each in formats if each in STUCK_FORMATS}):
+            yield Device(kind="disk-format", name=f"{name} ({word})")
+        if disk.find("transient") is not None:
+            yield Device(kind="disk-transient", name=name)
         if device in ("cdrom", "floppy"):
             yield Device(kind="disk-shared" if kind == "network" else f"{device}-local", name=name)
             continue
@@ -137,17 +161,45 @@ def _others(domain: Element) -> Iterator[Device]:
         if model in ("nvdimm", "virtio-pmem"):
             is_pmem = memory.find("source/pmem") is not None
             yield Device(kind="nvdimm-pmem" if is_pmem else "nvdimm", name=memory.findtext("source/path") or model)
+        elif model not in PLAIN_MEMORY:
+            yield Device(kind="device-unknown", name=f"memory of the model {model}")
     for tag in CHARACTER_DEVICES:
         for character in devices.findall(tag):
             path = character.find("source")
             name = path.get("path", "") if path is not None else (character.text or "").strip()
-            kind = character.get("type", "") if tag != "rng/backend" else ""
+            kind = character.get("type", "")
             if kind == "dev":
                 yield Device(kind="serial-host", name=f"{tag} {name}")
             elif kind in ("file", "pipe"):
                 yield Device(kind="chardev-host", name=f"{tag} {name}")
+    for backend in devices.findall("rng/backend[@model='random']"):
+        if (backend.text or "").strip() not in ANY_RANDOM:
+            yield Device(kind="chardev-host", name=f"rng {(backend.text or '').strip()}")
     for graphics in devices.findall("graphics"):
         listen = graphics.find("listen")
         address = graphics.get("listen", "") or (listen.get("address", "") if listen is not None else "")
         if address not in ANY_ADDRESS:
             yield Device(kind="graphics-address", name=f"{graphics.get('type', '')} on {address}")
+
+
+def _stuck(domain: Element) -> Iterator[Device]:
+    """Yield what QEMU 7.2 does not move (--only-migratable), and what nobody knows here."""
+    devices = domain.find("devices")
+    for device in devices if devices is not None else ():
+        tag, kind = str(device.tag), device.get("type", "")
+        if tag not in READ and tag not in PLAIN:
+            yield Device(kind="device-unknown", name=tag)
+        elif tag == "input" and kind in ("passthrough", "evdev"):
+            source = device.find("source")
+            path = (source.get("evdev", "") or source.get("dev", "")) if source is not None else ""
+            yield Device(kind="input-host" if kind == "passthrough" else "chardev-host", name=f"input {path}".strip())
+        elif tag == "sound" and device.get("model") == "usb":
+            yield Device(kind="usb-stuck", name="sound (usb-audio)")
+        elif tag == "interface" and device.find("model[@type='usb-net']") is not None:
+            yield Device(kind="usb-stuck", name="interface (usb-net)")
+        elif tag == "serial" and device.find("target[@type='usb-serial']") is not None:
+            yield Device(kind="usb-stuck", name="serial (usb-serial)")
+        elif tag == "video" and device.find("model/acceleration[@accel3d='yes']") is not None:
+            yield Device(kind="video-3d", name="video")
+        elif tag == "smartcard" and device.get("mode") in ("host", "host-certificates"):
+            yield Device(kind="smartcard-host", name="smartcard")

@@ -26,6 +26,43 @@ CASES = [
     (DISK.format("file", "cdrom", "none", "file='/srv/x.iso'"), ["cdrom-local"], LIVE),
     (DISK.format("file", "floppy", "none", "file='/srv/x.img'"), ["floppy-local"], LIVE),
     ("<disk type='file' device='cdrom'><target dev='sda'/></disk>", [], LIVE),
+    ("<disk type='file'><driver type='vmdk'/><source file='/x'/></disk>", ["disk-format", "disk-file"], COLD),
+    (
+        "<disk type='file'><driver type='qcow2'/><source file='/x'/><backingStore type='file'><format type='vdi'/>"
+        "<source file='/y'/></backingStore></disk>",
+        ["disk-format", "disk-file"],
+        COLD,
+    ),
+    ("<disk type='file'><driver type='qcow2'/><source file='/x'/></disk>", ["disk-file"], LIVE),
+    ("<disk type='file'><source file='/x'/><transient/></disk>", ["disk-transient", "disk-file"], COLD),
+    ("<crypto model='virtio' type='qemu'><backend model='builtin'/></crypto>", ["device-unknown"], COLD),
+    ("<teleporter/>", ["device-unknown"], COLD),
+    ("<memory model='sgx-epc'/>", ["device-unknown"], COLD),
+    ("<memory model='dimm'/><memory model='virtio-mem'/>", [], LIVE),
+    ("<input type='passthrough' bus='virtio'><source evdev='/dev/input/event1'/></input>", ["input-host"], COLD),
+    ("<input type='evdev'><source dev='/dev/input/event1'/></input>", ["chardev-host"], LIVE),
+    ("<input type='tablet' bus='usb'/><input type='keyboard' bus='ps2'/>", [], LIVE),
+    ("<sound model='usb'/>", ["usb-stuck"], COLD),
+    ("<sound model='ich9'/><audio id='1' type='none'/>", [], LIVE),
+    (
+        "<interface type='bridge'><source bridge='b'/><model type='usb-net'/></interface>",
+        ["interface-bridge", "usb-stuck"],
+        COLD,
+    ),
+    ("<serial type='pty'><target type='usb-serial' port='0'/></serial>", ["usb-stuck"], COLD),
+    ("<video><model type='virtio'><acceleration accel3d='yes'/></model></video>", ["video-3d"], COLD),
+    ("<video><model type='virtio'><acceleration accel3d='no'/></model></video>", [], LIVE),
+    ("<smartcard mode='host'/>", ["smartcard-host"], COLD),
+    ("<smartcard mode='passthrough' type='spicevmc'/>", [], LIVE),
+    ("<rng model='virtio'><backend model='random'>/dev/hwrng</backend></rng>", ["chardev-host"], LIVE),
+    ("<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>", [], LIVE),
+    (
+        "<emulator>/usr/bin/kvm</emulator><controller type='usb'/><hub type='usb'/><memballoon model='virtio'/>"
+        "<watchdog model='i6300esb'/><panic model='isa'/><vsock model='virtio'/><iommu model='intel'/>"
+        "<redirfilter/><lease/><channel type='unix'/><console type='pty'/><parallel type='pty'/>",
+        [],
+        LIVE,
+    ),
     ("<hostdev mode='subsystem' type='pci'><source><address bus='3'/></source></hostdev>", ["host-pci"], COLD),
     ("<hostdev mode='subsystem' type='mdev'><source><address uuid='u'/></source></hostdev>", ["host-mdev"], COLD),
     ("<hostdev mode='subsystem' type='usb'><source/></hostdev>", ["host-usb"], COLD),
@@ -91,6 +128,12 @@ def test_an_alias_of_a_machine_and_the_nvram_are_known():
     assert [device.kind for device in parse(definition(machine="q35"))] == ["machine-alias"]
     xml = definition().replace("</os>", "<nvram>/var/lib/libvirt/qemu/nvram/x.fd</nvram></os>")
     assert parse(xml) == (Device(kind="nvram", name="/var/lib/libvirt/qemu/nvram/x.fd"),)
+
+
+@pytest.mark.parametrize("system", ["<os firmware='efi'>", "<os><loader readonly='yes' type='pflash'>/f</loader>"])
+def test_firmware_with_variables_has_them_though_the_definition_does_not_say_where(system):
+    xml = definition().replace("<os>", system)
+    assert [device.kind for device in parse(xml)] == ["nvram"]
 
 
 def test_what_nobody_knows_does_not_move_live():
