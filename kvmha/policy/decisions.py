@@ -47,10 +47,10 @@ PLACES = (
 """The rules of placement (policy/placement/fitting), in the order in which they are tried on each host."""
 
 TARGETS = (
-    "no-quorum", "not-running", "already-there", "target-offline", "target-standby", "target-banned", "fencing-pending",
-    "not-well", "not-allowed", "mode-cold", "abort-restarts", "libvirt-silent", "copy-there", "cpu", "machine-missing",
-    "versions", "memory", "huge-pages", "moves-under-way", "steal", "devices", "bridges", "networks", "local-disks",
-    "drbd", "path",
+    "no-quorum", "not-running", "already-there", "target-offline", "target-standby", "target-maintenance",
+    "target-banned", "fencing-pending", "not-managed", "not-well", "not-allowed", "mode-cold", "abort-restarts",
+    "libvirt-silent", "copy-there", "cpu", "machine-missing", "versions", "memory", "huge-pages", "moves-under-way",
+    "steal", "devices", "bridges", "networks", "local-disks", "drbd", "path",
 )  # fmt: skip
 """The rules of a preflight (policy/migration), in the order in which they are looked at."""
 

@@ -31,6 +31,7 @@ class Place(Record):
     is_online: bool
     is_standby: bool = False
     is_unclean: bool = False
+    is_maintenance: bool = False
     is_banned: bool = False
     """A constraint of the configuration keeps the guest from it."""
 
@@ -44,6 +45,8 @@ class Guest(Record):
     mode: str = "live"
     is_movable: bool = True
     """allow-migrate is on."""
+    is_managed: bool = True
+    """The cluster acts on it: neither it, nor its node, nor the whole cluster is in maintenance."""
     state: str = "running"
     memory_mib: float | None = None
     huge_pages_mib: dict[int, float] = {}  # noqa: RUF012 (a default that nobody changes: records are frozen)
@@ -139,6 +142,8 @@ def _cluster(view: View) -> list[Reason]:
         found.append(_no("target-offline", f"{target} is not online in the cluster"))
     elif place.is_standby:
         found.append(_no("target-standby", f"{target} is in standby"))
+    elif place.is_maintenance:
+        found.append(_no("target-maintenance", f"{target} is in maintenance, and the cluster starts nothing there"))
     elif place.is_banned:
         found.append(_no("target-banned", f"a constraint keeps {guest.name} from {target}"))
     found += [
@@ -146,6 +151,9 @@ def _cluster(view: View) -> list[Reason]:
         for each in view.places
         if each.is_unclean
     ]
+    if not guest.is_managed:
+        said = f"the cluster does not manage {guest.name} (maintenance, or is-managed=false), and so does not move it"
+        found.append(_no("not-managed", said))
     if guest.state not in ("running", "blocked"):
         found.append(_reason("not-well", FORBIDS, f"{guest.name} is {guest.state}, and only one that runs moves live"))
     if not guest.is_movable:
@@ -308,6 +316,8 @@ def check_invariants(view: View, found: Preflight) -> None:
         place = next(each for each in view.places if each.name == view.target)
         assert place.is_online
         assert not place.is_standby
+        assert not place.is_maintenance
+        assert view.guest.is_managed
         assert all(disk.is_connected and disk.disk_there == "UpToDate" for disk in view.drbd)
     if found.verdict == LIVE:
         assert view.guest.is_movable

@@ -46,6 +46,8 @@ class GuestSight:
         self.resource = sight.cib.effective(resource)
         status = sight.status.resource(name)
         self.nodes = status.nodes if status is not None else ()
+        # What a failed move has blocked is unmanaged as well, until the next one has that forgotten.
+        self.is_managed = status is None or status.is_managed or status.is_blocked
         timeout = cib.milliseconds(self._operation("migrate_to", "timeout")) or 120_000
         env = OcfEnv(action="migrate_to", instance=name, params=dict(self.resource.params), timeout=timeout / 1000)
         self.agent = VirtualDomain(env, sight.host)
@@ -206,6 +208,7 @@ class Sight:
                 is_online=node.is_online,
                 is_standby=node.is_standby,
                 is_unclean=node.is_unclean,
+                is_maintenance=node.is_maintenance,
                 is_banned=node.name in banned,
             )
             for node in self.status.nodes
@@ -281,6 +284,7 @@ def _described(guest: GuestSight, xml: str, state: str) -> migration.Guest:
         nodes=guest.nodes,
         mode=guest.agent.param("migration_mode"),
         is_movable=guest.is_movable,
+        is_managed=guest.is_managed,
         state=state,
         memory_mib=memory / 1024 or None,
         huge_pages_mib={size: kib / 1024 for size, kib in needs.huge_pages.items() if size},

@@ -89,6 +89,21 @@ def test_a_target_that_takes_no_guests_is_refused(host, libvirt, capsys, state, 
     assert said in refused(host, capsys, "migrate", "web1", "n2")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        pytest.param('failed="false"', 'failed="false" managed="false"', "does not manage web1", id="guest"),
+        pytest.param('<node name="n2"', '<node name="n2" maintenance="true"', "n2 is in maintenance", id="target"),
+    ],
+)
+def test_what_the_cluster_leaves_alone_is_not_moved(host, libvirt, capsys, old, new, said):
+    shown = STATUS.format(online="true", standby="false")
+    host.commands[crm_mon.ARGV] = shown.replace(old, new)
+    assert said in refused(host, capsys, "migrate", "web1", "n2")
+    host.commands[crm_mon.ARGV] = shown.replace('failed="false"', 'failed="false" managed="false" blocked="true"')
+    assert "does not manage" not in refused(host, capsys, "migrate", "web1", "n2")
+
+
 def test_a_node_that_is_drained_already_and_one_that_is_not(host, capsys):
     assert "not in standby" in refused(host, capsys, "undrain", "n2")
     host.commands[crm_mon.ARGV] = STATUS.format(online="true", standby="true")

@@ -46,6 +46,8 @@ def test_where_all_is_well_it_moves_live_and_nothing_is_said():
         (changed(target="n9"), REFUSED, "target-offline", "n9 is not online"),
         (changed(places=(N1, N2.replace(is_online=False))), REFUSED, "target-offline", "n2 is not online"),
         (changed(places=(N1, N2.replace(is_standby=True))), REFUSED, "target-standby", "n2 is in standby"),
+        (changed(places=(N1, N2.replace(is_maintenance=True))), REFUSED, "target-maintenance", "n2 is in maintenance"),
+        (changed(guest={"is_managed": False}), REFUSED, "not-managed", "does not manage web1"),
         (changed(places=(N1, N2.replace(is_banned=True))), REFUSED, "target-banned", "keeps web1 from n2"),
         (changed(places=(N1, N2, Place(name="n3", is_online=False, is_unclean=True))), REFUSED, "fencing-pending",
          "n3 is to be fenced"),
@@ -130,6 +132,7 @@ views = st.builds(
         nodes=st.lists(st.sampled_from(["n1", "n2", "n3"]), max_size=2, unique=True).map(tuple),
         mode=st.sampled_from(["live", "hybrid", "cold"]),
         is_movable=st.booleans(),
+        is_managed=st.booleans(),
         state=st.sampled_from(["running", "paused", "not running", "blocked"]),
         memory_mib=maybe(st.floats(min_value=0, max_value=1e6)),
         devices=st.lists(st.builds(Device, kind=st.sampled_from([*KINDS, "new"]), name=st.just("x")), max_size=3).map(
@@ -147,6 +150,7 @@ views = st.builds(
                     name=st.just(name),
                     is_online=st.booleans(),
                     is_standby=st.booleans(),
+                    is_maintenance=st.booleans(),
                     is_unclean=st.booleans(),
                     is_banned=st.booleans(),
                 )
