@@ -49,8 +49,8 @@ PLACES = (
 TARGETS = (
     "no-quorum", "not-running", "already-there", "target-offline", "target-standby", "target-maintenance",
     "target-banned", "fencing-pending", "not-managed", "not-well", "not-allowed", "mode-cold", "abort-restarts",
-    "libvirt-silent", "copy-there", "cpu", "machine-missing", "versions", "memory", "huge-pages", "moves-under-way",
-    "steal", "devices", "bridges", "networks", "local-disks", "drbd", "path",
+    "libvirt-silent", "copy-there", "copy-unknown", "cpu", "machine-missing", "versions", "memory", "huge-pages",
+    "moves-under-way", "steal", "devices", "bridges", "networks", "local-disks", "drbd", "path",
 )  # fmt: skip
 """The rules of a preflight (policy/migration), in the order in which they are looked at."""
 

@@ -178,6 +178,10 @@ def _target(view: View) -> list[Reason]:
         return [_no("libvirt-silent", f"{target}'s libvirt does not answer: {there.silence}")]
     if there.has_copy:
         found.append(_no("copy-there", f"{target} has a copy of {view.guest.name} already"))
+    elif there.has_copy is None:
+        found.append(
+            _no("copy-unknown", f"whether {target} has a copy of {view.guest.name} already could not be asked")
+        )
     if there.cpu == LESS:
         found.append(
             _reason("cpu-incompatible", FORBIDS, f"the processor of {target} lacks what the guest has, says libvirt")
@@ -309,7 +313,7 @@ def check_invariants(view: View, found: Preflight) -> None:
     if found.verdict != REFUSED:
         assert view.is_quorate
         assert not view.there.silence
-        assert not view.there.has_copy
+        assert view.there.has_copy is False
         assert len(view.guest.nodes) == 1
         assert view.guest.nodes != (view.target,)
         assert not any(place.is_unclean for place in view.places)

@@ -225,7 +225,11 @@ class Sight:
         except LibvirtError as error:
             return migration.Libvirt(silence=str(error))
         pages = tuple(_needs(xml).huge_pages) if xml else ()
-        copy = _tried(lambda: libvirt.domain(guest.identity)) if xml else None
+
+        def has_copy() -> bool:
+            copy = libvirt.domain(guest.identity)
+            return copy is not None and copy.is_active
+
         return migration.Libvirt(
             version=version,
             qemu_version=qemu,
@@ -233,7 +237,7 @@ class Sight:
             free_pages_mib=_tried(lambda: libvirt.free_pages_mib(tuple(page for page in pages if page))) or {},
             cpu=_tried(lambda: libvirt.compare_cpu(xml)) if xml else None,
             machine_missing=(_tried(lambda: libvirt.lacks_machine(xml)) or "") if xml else "",
-            has_copy=copy is not None and copy.is_active,
+            has_copy=_tried(has_copy),
             bridges=_tried(libvirt.links),
             networks=_tried(libvirt.active_networks),
             moves=_tried(libvirt.moves_under_way),

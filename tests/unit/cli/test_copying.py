@@ -225,7 +225,7 @@ def test_a_disk_that_is_only_read_may_be_a_copy_and_is_not_looked_at(cluster):
 def dry_run(cluster, capsys, monkeypatch):
     cluster.host.commands[route.lookup_argv("n2")] = (2, "", "")
     cluster.host.commands[stat.file_system_argv(PATH)] = "xfs"
-    answer = migration.Libvirt(version=9000000, free_mib=4096.0)
+    answer = migration.Libvirt(version=9000000, free_mib=4096.0, has_copy=False)
     monkeypatch.setattr("kvmha.cli.moving.sight.Sight._libvirt", lambda *_words: answer)
     monkeypatch.setattr("kvmha.cli.moving.admission.against_move", lambda *_words, **_options: ())
     code = main(["migrate", "web1", "n2", "--copy-disks", "--dry-run", "--json"], cluster.host)

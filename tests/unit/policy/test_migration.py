@@ -58,6 +58,7 @@ def test_where_all_is_well_it_moves_live_and_nothing_is_said():
         (changed(guest={"transport": "tcp"}), LIVE, "path-clear", "neither encrypted"),
         (changed(there={"silence": "refused"}), REFUSED, "libvirt-silent", "n2's libvirt does not answer: refused"),
         (changed(there={"has_copy": True}), REFUSED, "copy-there", "n2 has a copy of web1"),
+        (changed(there={"has_copy": None}), REFUSED, "copy-unknown", "whether n2 has a copy of web1 already could not"),
         (changed(there={"cpu": "incompatible"}), COLD, "cpu-incompatible", "the processor of n2 lacks"),
         (changed(there={"cpu": None}), LIVE, "cpu-unknown", "could not be compared"),
         (changed(there={"machine_missing": "pc-q35-9.1"}), REFUSED, "machine-missing", "pc-q35-9.1"),
