@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 
 from kvmha import journal
-from kvmha.cli.cluster_source import is_device_alive, text_of
+from kvmha.cli.cluster_source import LOOK_LIMIT_S, is_device_alive, text_of
 from kvmha.cluster.facts.reading import ring_of
 from kvmha.errors import UserError
 from kvmha.gather.cluster import settings_of
+from kvmha.host import CommandError
 from kvmha.policy import quorum
 from kvmha.record import plain
-from kvmha.tools import corosync_conf, crm_mon
+from kvmha.tools import corosync_conf, crm_mon, quorumtool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from kvmha.host import Host
     from kvmha.policy.quorum import Judgement, Settings, Verdict
+    from kvmha.tools.quorumtool import Votes
 
 NO_QUORUM = 1
 """The exit code where no part has quorum, or corosync does not start with such a file."""
@@ -62,10 +64,11 @@ def run(args: argparse.Namespace, host: Host) -> int:
         device_alive = is_device_alive(host) is not False
     asked = {"settings": settings, "parts": parts, "device_alive": device_alive, "is_cold": args.cold}
     found = quorum.judge(**asked)
+    running = None if args.corosync_conf or args.partition or args.cold else _running(host)
     if args.json:
-        print(json.dumps(plain(found), indent=2))
+        print(json.dumps({**plain(found), **({"running": plain(running)} if running is not None else {})}, indent=2))
     else:
-        for line in lines(found):
+        for line in lines(found, running):
             print(line)
     journal.record(
         host, "quorum", asked, found,
@@ -73,7 +76,16 @@ def run(args: argparse.Namespace, host: Host) -> int:
         said=found.rules.refusal or "; ".join(_headline(verdict) for verdict in found.parts),
     )  # fmt: skip
     goes_on = any(verdict.part.is_quorate for verdict in found.parts) and not found.rules.refusal
-    return 0 if goes_on else NO_QUORUM
+    return 0 if (goes_on if running is None else running.is_quorate) else NO_QUORUM
+
+
+def _running(host: Host) -> Votes | None:
+    """Return what votequorum counts on this node now; None where it does not say."""
+    try:
+        votes = quorumtool.look(host, timeout=LOOK_LIMIT_S)
+    except CommandError:
+        return None
+    return None if None in (votes.expected, votes.total, votes.quorum) else votes
 
 
 def _settings(args: argparse.Namespace, host: Host) -> Settings:
@@ -126,8 +138,17 @@ def _headline(verdict: Verdict) -> str:
     return f"{' '.join(verdict.part.members) or 'nobody'}: {state}"
 
 
-def lines(found: Judgement) -> Iterator[str]:
-    """Yield it for people."""
+def lines(found: Judgement, running: Votes | None = None) -> Iterator[str]:
+    """Yield it for people; where votequorum counts in another way than the file lets expect, that comes first."""
+    parts = [verdict.part for verdict in found.parts]
+    if running is not None and [(part.is_quorate, part.quorum) for part in parts] != [
+        (running.is_quorate, running.quorum)
+    ]:
+        yield (
+            f"!! corosync itself has {'' if running.is_quorate else 'no '}quorum, by {running.total} of "
+            f"{running.expected} votes where it needs {running.quorum}: what it came to while it ran, by wait_for_all, "
+            "last_man_standing or votes that were set, is not in its file, by which the rest is said"
+        )
     for said in found.warnings:
         yield f"!! {said}"
     for verdict in found.parts:

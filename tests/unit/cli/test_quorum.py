@@ -131,6 +131,17 @@ ONLINE = '<node name="n{0}" online="true" unclean="false" standby="false" type="
 ROW = "    Nodeid      Votes    Qdevice Name\n         0          {0}            Qdevice\n"
 
 
+def running(more: str, votes) -> FakeHost:
+    """Return a node of a pair that is online, whose corosync counts these votes."""
+    host = FakeHost()
+    nodes = "".join(NODE % (n, n, n) for n in (1, 2))
+    host.files[corosync_conf.PATH] = (CONF % (nodes, more)).encode()
+    shown = "".join(ONLINE.format(number) for number in (1, 2))
+    host.commands[crm_mon.ARGV] = f"<pacemaker-result><nodes>{shown}</nodes></pacemaker-result>"
+    host.commands[quorumtool.ARGV] = votes
+    return host
+
+
 @pytest.mark.parametrize(
     ("answer", "may_be_lost"),
     [
@@ -141,13 +152,28 @@ ROW = "    Nodeid      Votes    Qdevice Name\n         0          {0}           
     ],
 )
 def test_of_the_running_cluster_the_device_votes_as_it_does_now(capsys, answer, may_be_lost):
-    host = FakeHost()
-    nodes = "".join(NODE % (n, n, n) for n in (1, 2))
-    host.files[corosync_conf.PATH] = (CONF % (nodes, DEVICE)).encode()
-    shown = "".join(ONLINE.format(number) for number in (1, 2))
-    host.commands[crm_mon.ARGV] = f"<pacemaker-result><nodes>{shown}</nodes></pacemaker-result>"
-    host.commands[quorumtool.ARGV] = answer
+    host = running(DEVICE, answer)
     assert main(["quorum"], host) == 0
     assert ("any node may be lost" in capsys.readouterr().out) == may_be_lost
     assert main(["quorum", "--qdevice-alive", "yes"], host) == 0
     assert "any node may be lost" in capsys.readouterr().out
+
+
+COUNTED = "Quorate:          {0}\nExpected votes:   2\nTotal votes:      {1}\nQuorum:           {2} {3}\n"
+
+
+def test_what_corosync_itself_counts_comes_first_where_the_file_does_not_tell_it(capsys):
+    host = running("  two_node: 1\n", (2, COUNTED.format("No", 2, 1, "Activity blocked"), ""))
+    assert main(["quorum"], host) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("!! corosync itself has no quorum, by 2 of 2 votes where it needs 1: what it came to while")
+    assert main(["quorum", "--json"], host) == 1
+    assert json.loads(capsys.readouterr().out)["running"]["is_quorate"] is False
+    # What is asked about parts is no matter of what it counts now.
+    assert main(["quorum", "--partition", "n1"], host) == 0
+    assert "corosync itself" not in capsys.readouterr().out
+
+
+def test_where_both_count_alike_only_one_is_told(capsys):
+    assert main(["quorum"], running("  two_node: 1\n", COUNTED.format("Yes", 2, 1, ""))) == 0
+    assert "corosync itself" not in capsys.readouterr().out
