@@ -79,6 +79,11 @@ def load(args: argparse.Namespace, host: Host, folder: str) -> Source:
         except corosync_conf.CorosyncConfError as error:
             raise UserError(f"{args.corosync_conf or args.cib or corosync_conf.PATH}: {error}") from None
         _check_voters(found, args.corosync_conf, args.cib)
+        if wanted is not None and found.cluster and wanted.cluster != found.cluster:
+            raise UserError(
+                f"{args.description} describes the cluster {wanted.cluster}, and this one is {found.cluster}; give its "
+                "own, or none"
+            )
         if found.quorum is not None and found.quorum.device is not None:
             # Asked once, and only where there is one.
             device.extend([] if device else [is_device_alive(host)])

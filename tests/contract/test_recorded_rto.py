@@ -21,7 +21,7 @@ NODE = """\
     fencing: {{agent: fence_ipmilan, options: {{ip: 10.77.9.1{n}, username: kvmha, password: kvmha, lanplus: 1}}}}
 """
 DESCRIPTION = f"""\
-cluster: lab
+cluster: test-17205
 nodes:
 {"".join(NODE.format(n=n) for n in (1, 2, 3))}guests:
   - {{name: web1, config: /etc/kvmha/guests/web1.xml, recovery_limit: {LIMIT}}}

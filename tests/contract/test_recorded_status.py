@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,19 @@ def test_a_corosync_conf_that_is_not_this_clusters_ends_with_one_sentence(capsys
     assert main([*words, "--cib", "/cib.xml", "--corosync-conf", "/corosync.conf"], host) == 2
     err = capsys.readouterr().err
     assert (said in err, err.count("\n")) == (True, 1)
+
+
+def test_the_description_of_another_cluster_ends_with_one_sentence(capsys, checkout):
+    host = machine("well")
+    text = (checkout / "cluster-templates/three-node/cluster.yaml").read_text(encoding="utf-8")
+    words = ["status", "--cib", "/cib.xml", "--corosync-conf", "/corosync.conf", "--description", "/cluster.yaml"]
+    host.files["/cluster.yaml"] = text.encode()
+    assert main(words, host) == 2
+    err = capsys.readouterr().err
+    assert ("describes the cluster demo, and this one is test-" in err, err.count("\n")) == (True, 1)
+    (name,) = re.findall(r"cluster_name: (\S+)", host.read("/corosync.conf"))
+    host.files["/cluster.yaml"] = text.replace("cluster: demo", f"cluster: {name}", 1).encode()
+    assert main(words, host) == 1
 
 
 def test_nodes_without_a_name_in_corosync_conf_are_known_by_their_ids(capsys):
