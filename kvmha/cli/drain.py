@@ -15,11 +15,14 @@ from kvmha.cli.moving.watching import Watch
 from kvmha.errors import UserError
 from kvmha.host import CommandError
 from kvmha.policy import draining, migration, movability
+from kvmha.policy.failover import UP_TO_DATE_SCORE
+from kvmha.policy.snapshot import score_of
 from kvmha.record import plain
 from kvmha.tools import cib, crm_attribute, crm_resource, drbd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from kvmha.host import Host
@@ -33,6 +36,9 @@ EMPTY_LIMIT = 300.0
 """Seconds in which what is no guest leaves a node that is put into standby."""
 
 LIMIT = 30.0
+
+SCORE = "drbd-promotion-score-"
+"""How the attribute of a node begins that has a replica's score (kvmha/resources/drbd)."""
 
 GONE = (MOVED, RESTARTED)
 
@@ -131,9 +137,13 @@ def _inputs(sight: Sight, node: str, args: argparse.Namespace) -> tuple[dict[str
 
 
 def _data_loss(sight: Sight, node: str) -> list[str]:
-    """Return a sentence for each DRBD resource whose last current copy is on the node, as far as this node can tell."""
-    found = []
+    """Return a sentence for each DRBD resource whose last current copy is on the node.
+
+    Of those that this node has DRBD itself tells, of the others their promotion scores.
+    """
+    found, seen = [], set()
     for replica in drbd.replicas(sight.host) if sight.host.exists(drbd.LOADED) else ():
+        seen.add(replica.resource)
         elsewhere = [peer for peer in replica.peers if peer.name != node]
         if sight.here == node:
             is_safe = any(peer.is_up_to_date for peer in replica.peers)
@@ -141,7 +151,19 @@ def _data_loss(sight: Sight, node: str) -> list[str]:
             is_safe = replica.is_up_to_date or any(peer.is_up_to_date for peer in elsewhere)
         if not is_safe:
             found.append(f"DRBD resource {replica.resource} would be left without an UpToDate copy")
+    current = {each.name: _current(each.attributes) for each in sight.status.nodes if each.is_online}
+    elsewhere_current = {disk for name, disks in current.items() if name != node for disk in disks}
+    found += [
+        f"DRBD resource {disk} would be left without an UpToDate copy, by its promotion scores"
+        for disk in sorted(current.get(node, set()) - elsewhere_current - seen)
+    ]
     return found
+
+
+def _current(attributes: Mapping[str, str]) -> set[str]:
+    """Return the DRBD resources that a node has up to date, by the scores in its attributes."""
+    scores = {name[len(SCORE) :]: score_of(text) for name, text in attributes.items() if name.startswith(SCORE)}
+    return {disk for disk, score in scores.items() if score is not None and score >= UP_TO_DATE_SCORE}
 
 
 class Drain:
