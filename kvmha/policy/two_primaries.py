@@ -1,14 +1,15 @@
 """Whether a DRBD resource may be written on two nodes for a while, so that a guest can move live.
 
 Invariant: two primaries only while a guest moves between two replicas that are connected and hold the same current
-data. A third node that could write meanwhile, because it is promoted, or is away and was not fenced, forbids it. What
-is not known counts as a reason against it; and an end is always allowed, except while both sides are promoted.
+data, or from one whose disk is gone to the one that has its data. A third node that could write meanwhile, because it
+is promoted, or is away and was not fenced, forbids it. What is not known counts as a reason against it; and an end is
+always allowed, except while both sides are promoted.
 """
 
 from __future__ import annotations
 
 from kvmha.policy.peer_data import view_of
-from kvmha.policy.replica import CONNECTED, IN_STEP, PRIMARY
+from kvmha.policy.replica import CONNECTED, DISKLESS, IN_STEP, PRIMARY, UP_TO_DATE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ PATIENCE = 90.0
 """Seconds that either side of a move may wait for the target to be promoted, before the permission is taken back; and
 that two sides which parted during a move may take to find together again."""
 
+NOT_OLD = {UP_TO_DATE, DISKLESS}
+"""Disks that hold nothing old; a guest whose own disk has failed lives on that of the peer."""
+
 SOURCE, TARGET = "source", "target"
 """The two sides of a move."""
 
@@ -32,12 +36,17 @@ def why_not_open(replica: Replica, target: Peer | None, nodes: tuple[NodeView, .
     """
     if not replica.is_promoted:
         return f"this node is {replica.role} itself"
-    return _why_not_both(replica, target, nodes)
+    refused = _why_not_both(replica, target, nodes)
+    if refused is None and target is not None and not target.is_up_to_date:
+        return f"{target.name} has no disk of its own"
+    return refused
 
 
 def why_not_join(replica: Replica, source: Peer | None, nodes: tuple[NodeView, ...] | None) -> str | None:
     """Return why the target of a move may not be promoted beside its source, or None."""
     refused = _why_not_both(replica, source, nodes)
+    if refused is None and not replica.is_up_to_date:
+        return "this node has no disk of its own"
     if refused is None and source is not None and source.role != PRIMARY and any_promoted(replica):
         return f"{source.name} is {source.role}, and another node is promoted"
     return refused
@@ -51,10 +60,10 @@ def _why_not_both(replica: Replica, other: Peer | None, nodes: tuple[NodeView, .
     for volume in other.volumes:
         if volume.replication not in IN_STEP:
             return f"volume {volume.number} is not in step with {other.name} ({volume.replication})"
-    if not replica.is_up_to_date:
-        return "the data of this node are not current on its own disk"
-    if not other.is_up_to_date:
-        return f"the data of {other.name} are not current"
+    disks = {volume.disk for volume in replica.volumes}, {volume.disk for volume in other.volumes}
+    for name, found in zip(("this node", other.name), disks):
+        if not found or not found <= NOT_OLD:
+            return f"the data of {name} are not current"
     if replica.suspended != "no":
         return f"I/O is suspended ({replica.suspended})"
     for peer in replica.peers:
@@ -124,6 +133,7 @@ def check_invariants(replica: Replica, other: Peer | None, refused: str | None) 
     if refused is not None:
         return
     assert other is not None
-    assert other.is_up_to_date, "the other side must have current data"
-    assert replica.is_up_to_date, "this side must have current data"
+    assert replica.is_up_to_date or other.is_up_to_date, "one side must have all data on its own disk"
+    disks = {volume.disk for volume in replica.volumes} | {volume.disk for volume in other.volumes}
+    assert disks <= NOT_OLD, "no side may have old data"
     assert not any(peer.role == PRIMARY for peer in replica.peers if peer.name != other.name), "a third primary"

@@ -10,6 +10,7 @@ import pytest
 from kvmha.policy.peer_data import Knowledge, learn
 from kvmha.policy.promotion import Scores, check_invariants, score
 from kvmha.policy.replica import FAILED, REDUCED, WELL, health
+from kvmha.policy.two_primaries import why_not_join, why_not_open
 from kvmha.tools.drbd import parse_events
 from tests.drbd_recordings import RECORDED, VERSIONS, recorded
 
@@ -93,6 +94,17 @@ def test_a_case_is_read_alike_whatever_the_version(version, case):
     given = score(seen, known, Scores(), is_guarded=True)
     check_invariants(seen, known, Scores(), given)
     assert given.value == value
+
+
+@pytest.mark.parametrize("version", [version for version in VERSIONS if "diskless-primary" in RECORDINGS[version]])
+def test_a_guest_whose_disk_is_gone_is_wanted_on_the_other_node_and_may_move_there(version):
+    (source,) = parse_events(recorded(version, "diskless-primary"))
+    (target,) = parse_events(recorded(version, "peer-diskless-secondary"))
+    scores = [score(seen, Knowledge(), Scores(), is_guarded=False).value for seen in (source, target)]
+    # So much more than a guest's stickiness that Pacemaker moves it: a refusal would have it restarted.
+    assert scores[1] - scores[0] > 9000
+    assert why_not_open(source, source.peers[0], None) is None
+    assert why_not_join(target, target.peers[0], None) is None
 
 
 def test_every_version_tells_what_only_it_can_tell():

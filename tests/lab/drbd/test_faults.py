@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.drbd.pair import BROKEN_DISK, HOLDER, PRIMARY, RESOURCE
+from tests.lab.drbd import test_story as story
+from tests.lab.drbd.pair import BROKEN_DISK, GUEST, HOLDER, PRIMARY, RESOURCE, allows_two
 from tests.lab.drbd.test_power_cuts import move
-from tests.lab.drbd.writer import Writer, checksum
+from tests.lab.drbd.writer import Customer, Writer, checksum
 
 REPLICATION_LINK = 1
 
@@ -76,6 +77,28 @@ def test_the_disk_below_the_primary_fails(written):
     pair.restore()
     move(pair, there, here) if pair.primaries() == (there,) else move(pair, here, there)
     assert checksum(pair, pair.primaries()[0], writer.safe) == writer.expected()
+
+
+@pytest.mark.slow
+def test_a_guest_leaves_live_the_node_whose_disk_fails(guests_pair):
+    """It goes on with the peer's disk, and the score that falls has the cluster move it there."""
+    pair = guests_pair
+    (home,) = pair.places(GUEST)
+    other = next(node for node in pair.nodes if node != home)
+    boot = pair.wait("the guest answers", lambda: story.boot_of(pair))
+    customer = Customer(pair, f"disk{pair.host.now():.0f}")
+    try:
+        customer.write_at_least(20)
+        pair.run(home, "sh", "-c", BROKEN_DISK)
+        pair.wait(f"the guest is on {other}", lambda: pair.places(GUEST) == (other,))
+        customer.write_at_least(20)
+        assert story.boot_of(pair) == boot, "the guest was restarted, not moved"
+        pair.wait("the other node alone may write", lambda: pair.primaries() == (other,))
+        pair.wait("one primary is the rule again", lambda: not any(allows_two(pair, node) for node in pair.nodes))
+        assert story.checksum(pair, customer) == customer.expected()
+    finally:
+        customer.stop()
+        pair.restore()
 
 
 @pytest.mark.slow

@@ -28,6 +28,14 @@ def test_two_sides_in_step_may_both_be_primary_for_a_move():
     assert why_not_join(replica(source, role="Secondary"), source, None) is None
 
 
+def test_a_guest_leaves_live_a_node_whose_disk_is_gone():
+    """Its score falls there, so that the cluster moves it: what speaks against the move would restart the guest."""
+    assert why_not_open(replica(peer(), disk="Diskless"), peer(), None) is None
+    source = peer("n1", role="Primary", disk="Diskless")
+    assert why_not_join(replica(source, role="Secondary"), source, None) is None
+    assert "no disk" in why_not_join(replica(peer("n1"), role="Secondary", disk="Diskless"), peer("n1"), None)
+
+
 @pytest.mark.parametrize(
     ("seen", "target", "said"),
     [
@@ -40,7 +48,8 @@ def test_two_sides_in_step_may_both_be_primary_for_a_move():
             replica(peer(replication="SyncSource")), peer(replication="SyncSource"), "not in step", id="resync"
         ),
         pytest.param(replica(peer(disk="Inconsistent")), peer(disk="Inconsistent"), "data of n2", id="peer-is-old"),
-        pytest.param(replica(peer(), disk="Diskless"), peer(), "data of this node", id="no-disk-here"),
+        pytest.param(replica(peer(), disk="Outdated"), peer(), "data of this node", id="old-here"),
+        pytest.param(replica(peer(disk="Diskless")), peer(disk="Diskless"), "n2 has no disk", id="no-disk-there"),
         pytest.param(replica(peer(), suspended="fencing"), peer(), "I/O is suspended", id="suspended"),
         pytest.param(replica(peer(), peer("n3", role="Primary")), peer(), "n3 is promoted too", id="third-primary"),
         pytest.param(
@@ -108,10 +117,10 @@ def test_when_the_window_may_be_closed(role, peer_role, side, age, is_over):
 def test_a_permission_never_has_a_third_primary_or_old_data():
     words = itertools.product(
         ("Primary", "Secondary"),
-        ("UpToDate", "Outdated"),
+        ("UpToDate", "Outdated", "Diskless"),
         ("Connected", "Connecting"),
         ("Primary", "Secondary", "Unknown"),
-        ("UpToDate", "Inconsistent"),
+        ("UpToDate", "Inconsistent", "Diskless"),
         ("Primary", "Secondary"),
         ("Connected", "StandAlone"),
     )
