@@ -111,7 +111,8 @@ class DRBDPrimary(Agent):
             return codes.SUCCESS
         source = window.join(self, self.env.migrate_source)
         try:
-            promoting.promote(self, beside=source)
+            # A monitor that looked a moment earlier, on either side, may take back what was allowed just now.
+            promoting.promote(self, beside=source, allow=lambda: window.join(self, self.env.migrate_source))
         except OcfError:
             window.close(self, now=True)
             raise

@@ -12,6 +12,7 @@ from kvmha.tools.drbd import commands
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from kvmha.ocf.agent import Agent
@@ -28,8 +29,10 @@ RESERVE = 3.0
 """Seconds to be left at the end for the account and the score."""
 
 
-def promote(agent: Agent, *, beside: str = "") -> None:
-    """Promote; ``beside`` is the peer that may be promoted at the same time. Raises OcfError with the reason if not."""
+def promote(agent: Agent, *, beside: str = "", allow: Callable[[], object] | None = None) -> None:
+    """Promote; ``beside`` is the peer that may be promoted at the same time, and ``allow`` allows that once more where
+    DRBD says that it is not. Raises OcfError with the reason if not.
+    """
     resource = looking.resource_of(agent)
     begun = agent.host.now()
     while True:
@@ -47,6 +50,8 @@ def promote(agent: Agent, *, beside: str = "") -> None:
             _write_down(agent, look, reason)
             raise OcfError(codes.ERR_GENERIC, f"{resource} is not promoted: {reason}")
         agent.host.sleep(STEP)
+        if allow is not None and commands.TOO_MANY_PRIMARIES in reason:
+            allow()
     if look.trouble:
         agent.report.log(f"{resource}: {look.trouble}", warning=True)
     scoring.keep(agent, resource, telling.keep(agent, resource, look))

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 NO_CURRENT_DATA = 17
 """The exit code of a promotion without current data (SS_NO_UP_TO_DATE_DISK in drbdsetup.c of drbd-utils 9.22)."""
 
+TOO_MANY_PRIMARIES = "Multiple primaries not allowed"
+"""What both versions say of a promotion beside another one that is not allowed (SS_TWO_PRIMARIES; seen with 8.4.11 and
+9.2.16). The exit code is that of any refusal."""
+
 DEFAULT_CONFIGURATION = "/etc/drbd.conf"
 """Where drbdadm looks by itself."""
 

@@ -128,6 +128,21 @@ def test_a_move_that_begins_while_a_monitor_looks_keeps_its_permission(host, dev
     assert host.files[MARK].startswith(b"source ")
 
 
+def test_a_permission_that_is_taken_back_before_the_promotion_is_given_again(host, device):
+    """A monitor that has looked before the mark was there forbids it a moment too late, here or on the source."""
+    device.peer_role = "Primary"
+
+    def refuse_once():
+        if orders(host).count(ALLOW) < 2:
+            return (11, "", "State change failed: (-1) Multiple primaries not allowed by config")
+        return device.become("Primary")
+
+    host.commands[("drbdsetup", "primary", "0")] = refuse_once
+    assert run(host, "migrate_from") == codes.SUCCESS
+    assert orders(host) == [ALLOW, ALLOW]
+    assert host.files[MARK].startswith(b"target ")
+
+
 def test_stop_on_the_source_demotes_and_forbids_it_again(host, device):
     device.role = "Primary"
     run(host, "migrate_to")
