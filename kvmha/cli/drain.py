@@ -216,6 +216,8 @@ class Drain:
 
     def _next(self) -> tuple[Move, ...]:
         """Settle what is over, begin what may begin, and return what is under way."""
+        if self._is_any_between():
+            return tuple(self._running)
         for move in [move for move in self._running if move.is_over]:
             self._running.remove(move)
             self._say(sentence(move))
@@ -223,11 +225,15 @@ class Drain:
                 self._wishes.append(move)
             else:
                 self._finish(move)
-        while self.waiting and len(self._running) < self.at_once:
+        while self.waiting and len(self._running) < self.at_once and not self._is_any_between():
             move = self.waiting.pop(0)
             self._running.append(move)
             move.begin()
         return tuple(self._running)
+
+    def _is_any_between(self) -> bool:
+        """Tell whether a guest would be restarted if the cluster's configuration changed now."""
+        return any(move.is_between for move in self._running)
 
     def _empty(self) -> None:
         self.host.run(*crm_attribute.standby_argv(self.node, is_on=True), timeout=LIMIT)

@@ -19,6 +19,7 @@ NEEDED = (
     "tests/contract/test_templates.py",
     "tests/contract/test_metadata.py",
     "tests/contract/test_constraints.py",
+    "tests/contract/test_broken_off_moves.py",
     "tests/contract/test_node_files.py",
     "tests/contract/test_whatif.py",
     "tests/contract/test_survivor.py",

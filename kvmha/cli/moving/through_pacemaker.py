@@ -118,6 +118,15 @@ class Move:
         return not self.is_cold and (self.guest.on_fail == "block" or not self.guest.has_primary)
 
     @property
+    def is_between(self) -> bool:
+        """Tell whether the Primary role of the guest's disk may have moved, and the guest itself not begun to.
+
+        Whatever changes in the cluster just then has Pacemaker plan anew and restart the guest (seen with 2.1.5 and
+        3.0.0).
+        """
+        return self.state == MOVING and not self.is_cold and self.progress is None and self.guest.has_primary
+
+    @property
     def _limit(self) -> float:
         """Seconds after which the move counts as late."""
         names = ("stop", "start") if self.is_cold else ("migrate_to", "migrate_from", "stop")

@@ -190,6 +190,21 @@ def test_a_cold_move_forbids_the_live_one_for_its_time(world):
     assert moves.wished(cib.tree(world.edited)) == ()
 
 
+def test_a_guest_is_between_until_it_is_seen_to_move_after_its_primary_role(monkeypatch):
+    world = World(monkeypatch, more=PRIMARY, constraints=TOGETHER)
+    waiting = Move(world.sight, world.sight.guest("web1"), "n2")
+    assert not waiting.is_between
+    move = world.begun()
+    assert move.is_between
+    move.progress = MOVES
+    assert not move.is_between
+    assert not world.begun(is_cold=True).is_between
+
+
+def test_a_guest_without_a_primary_role_is_never_between(world):
+    assert not world.begun().is_between
+
+
 def test_a_guest_whose_primary_role_moves_with_it_is_not_left_half_moved(monkeypatch):
     world = World(monkeypatch, more=PRIMARY, constraints=TOGETHER)
     move = world.begun()
