@@ -29,11 +29,16 @@ WANT = {
     "connecting-primary-behind-peer": ("Primary UpToDate", AWAY, REDUCED, 10000),
     "connecting-secondary": ("Secondary UpToDate", AWAY, REDUCED, None),
     "connecting-secondary-ahead": ("Secondary UpToDate", AWAY, REDUCED, None),
+    "consistent": ("Secondary Consistent", AWAY, REDUCED, None),
+    "consistent-forced-primary": ("Primary UpToDate", "Connecting Unknown Off Outdated", REDUCED, 10000),
+    "crashed-primary-alone": ("Secondary UpToDate", AWAY, REDUCED, None),
     "diskless-alone": ("Secondary Diskless", AWAY, REDUCED, None),
     "diskless-primary": ("Primary Diskless", IN_STEP, REDUCED, 10),
     "diskless-secondaries": ("Secondary Diskless", IN_STEP, REDUCED, 10),
     "diskless-secondary": ("Secondary Diskless", "Connected Primary Established UpToDate", REDUCED, 10),
+    "fencing-secondary": ("Secondary UpToDate", AWAY, REDUCED, None),
     "held-open-primary": ("Primary UpToDate", IN_STEP, WELL, 10000),
+    "held-open-primary-after-force": ("Primary UpToDate", IN_STEP, WELL, 10000),
     "mounted-primary": ("Primary UpToDate", IN_STEP, WELL, 10000),
     "outdated-standalone": ("Secondary Outdated", CUT_OFF, REDUCED, None),
     "outdated-forced-primary": ("Primary UpToDate", CUT_OFF, REDUCED, 10000),
@@ -42,6 +47,7 @@ WANT = {
     "peer-disconnected-primary": ("Primary UpToDate", AWAY, REDUCED, 10000),
     "peer-diskless-primary": ("Primary UpToDate", "Connected Secondary Established Diskless", REDUCED, 10000),
     "peer-diskless-secondary": ("Secondary UpToDate", "Connected Primary Established Diskless", REDUCED, 10000),
+    "peer-lost-power-secondary": ("Secondary UpToDate", AWAY, REDUCED, None),
     "resync-source-primary": ("Primary UpToDate", "Connected Secondary SyncSource Inconsistent", REDUCED, 10000),
     "resync-source-secondary": ("Secondary UpToDate", "Connected Secondary SyncSource Inconsistent", REDUCED, 10000),
     "resync-target": ("Secondary Inconsistent", "Connected Primary SyncTarget UpToDate", REDUCED, 10),
@@ -68,12 +74,13 @@ WANT = {
     "verifyt": ("Secondary UpToDate", "Connected Primary VerifyT UpToDate", WELL, 10000),
 }
 
-# Where DRBD 9 differs: it scores a replica without its disk lower, and it marks a replica that left a promoted peer as
-# Outdated.
+# Where DRBD 9 differs: it scores a replica without its disk lower, it marks a replica that left a promoted peer as
+# Outdated, and it demotes by force what is held open, whose I/O then fails.
 WANT_OF_9 = {
     "diskless-primary": (*WANT["diskless-primary"][:3], 1),
     "diskless-secondaries": (*WANT["diskless-secondaries"][:3], 1),
     "diskless-secondary": (*WANT["diskless-secondary"][:3], 1),
+    "held-open-primary-after-force": ("Secondary UpToDate", IN_STEP, REDUCED, None),
     "standalone-secondary": ("Secondary Outdated", CUT_OFF, REDUCED, None),
 }
 RECORDINGS = {version: {file.stem for file in (RECORDED / version).iterdir()} for version in VERSIONS}
