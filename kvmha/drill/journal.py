@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 FOLDER = "/var/lib/kvmha/drills"
 LOCK = "/run/kvmha/drill.lock"
+RUNNER = "/run/kvmha/drill.pid"
+"""The process that has the lock and runs a drill, from its first look at the cluster to its report."""
 
 PLANNED, STRIKING, STRUCK, UNDONE, OVER = "planned", "striking", "struck", "undone", "over"
 """The steps: nothing done yet; it may be done; it is done; it is undone; all is written down."""
@@ -82,6 +84,22 @@ def read(host: Host, name: str) -> dict[str, Any]:
         raise UserError(f'there is no drill "{name}" on this node; kvmha drill history lists them') from None
     except ValueError as error:
         raise UserError(f"{path(name)} cannot be read: {error}") from None
+
+
+def runner(host: Host) -> tuple[int, str]:
+    """Return the process that runs a drill here and the drill's id; 0 for none, no id before it has done anything."""
+    try:
+        pid = int(host.read(RUNNER))
+    except (OSError, ValueError):
+        return 0, ""
+    for name in names(host)[-1:]:
+        try:
+            told = read(host, name)
+        except UserError:
+            continue
+        if told.get("pid") == pid and told.get("state") != OVER:
+            return pid, name
+    return pid, ""
 
 
 def unfinished(host: Host) -> list[dict[str, Any]]:

@@ -51,6 +51,8 @@ class Runner:
         self.reach = reach
         self.stage = stage
         self.course = Course(host, reach, order, stage, say)
+        self._is_ended = False
+        """Somebody wanted to end it while it was undone."""
 
     def run(self) -> Outcome:
         """Run it to its end. Raises UserError and CommandError only where nothing was done yet."""
@@ -121,6 +123,8 @@ class Runner:
             result, said = self._act()
         finally:
             trouble = self._undo_all()
+        if self._is_ended and result == PASSED:
+            result, said = ABORTED, "it was ended from outside"
         if trouble:
             result, said = (ERROR if result == PASSED else result), "; ".join(filter(None, (said, trouble)))
         self.course.note(f"ended: {result} {said}".rstrip())
@@ -154,11 +158,11 @@ class Runner:
         return ""
 
     def _undo(self) -> None:
-        """Undo it, and let nobody interrupt that."""
+        """Undo it, and let nobody interrupt that; whoever tries is heard afterwards."""
         import signal
 
         course, order = self.course, self.course.order
-        held = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGINT, signal.SIGTERM)}
+        held = {each: signal.signal(each, self._hear) for each in (signal.SIGINT, signal.SIGTERM)}
         try:
             if course.command:
                 # The command of a move aborts it when it is interrupted.
@@ -173,6 +177,9 @@ class Runner:
         finally:
             for number, handler in held.items():
                 signal.signal(number, handler)
+
+    def _hear(self, _number: int, _frame: object) -> None:
+        self._is_ended = True
 
     def _return(self) -> None:
         """Wait until the cluster is as well as it was, or its time is over."""

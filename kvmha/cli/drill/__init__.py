@@ -70,10 +70,7 @@ def _abort(args: argparse.Namespace, host: Host) -> int:
     """End what runs, and undo what is left."""
     for name in faults.undo(host):
         print(f"undone on this node: {name}")
-    held = host.lock(journal.LOCK, timeout=0.2)
-    if held is None:
-        _end_runner(host)
-        held = host.lock(journal.LOCK, timeout=ABORT_LIMIT)
+    held = _end_runner(host)
     if held is None:
         raise UserError(f"the runner did not end within {ABORT_LIMIT:g} s; kill it, and call kvmha drill abort again")
     try:
@@ -86,16 +83,25 @@ def _abort(args: argparse.Namespace, host: Host) -> int:
     return 0
 
 
-def _end_runner(host: Host) -> None:
-    for told in journal.unfinished(host):
-        pid = int(told.get("pid") or 0)
-        if pid:
-            print(f"ending the drill {told['id']}", flush=True)
-            host.kill(pid, SIGTERM, still=partial(_is_runner, host, pid), wait=ABORT_LIMIT)
+def _end_runner(host: Host) -> int | None:
+    """End the drill that runs here, whatever it is doing; return the lock of drills, or None where it did not end."""
+    until = host.now() + ABORT_LIMIT
+    known = 0
+    while True:
+        held = host.lock(journal.LOCK, timeout=0.2)
+        if held is not None or host.now() >= until:
+            return held
+        pid, name = journal.runner(host)
+        # Once is enough: whoever undoes something hears it, and undoes that first.
+        if pid != known and _is_runner(host, pid):
+            known = pid
+            print(f"ending the drill {name or 'that is about to begin'}", flush=True)
+            host.kill(pid, SIGTERM, still=partial(_is_runner, host, pid), wait=max(until - host.now(), 0.0))
 
 
 def _is_runner(host: Host, pid: int) -> bool:
-    return "drill" in host.cmdline(pid)
+    """Tell whether a process is kvmha drill run, or kvmha fence prove --power-cycle, which runs a drill."""
+    return bool({"drill", "fence"} & set(host.cmdline(pid)))
 
 
 def recover_or_say(host: Host) -> None:

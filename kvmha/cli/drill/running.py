@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 
@@ -105,6 +106,7 @@ def run_handler(args: argparse.Namespace, host: Host) -> int:
     if held is None:
         raise UserError("another drill is under way here; kvmha drill abort ends it")
     try:
+        host.write(journal.RUNNER, str(os.getpid()))
         for line in undoing.recover(asking.reach_of(host)):
             _say(line)
         _refuse(args)
@@ -125,6 +127,7 @@ def run_handler(args: argparse.Namespace, host: Host) -> int:
         for suffix, text in (("html", page.html(outcome, before)), ("xml", page.junit(outcome))):
             host.write(journal.path(outcome.id, suffix), text)
     finally:
+        host.remove(journal.RUNNER)
         host.unlock(held)
     telling.show(outcome, before, as_json=args.json)
     return 0 if outcome.result == PASSED else NOT_PASSED

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import pytest
 
@@ -259,6 +261,24 @@ def test_a_runner_that_is_killed_at_any_command_is_undone_by_the_next(drill):
         assert len(said) == 1 or not had_done or not journal.unfinished(later), f"command {step}"
         assert world.fault != "link-cut", f"command {step}"
         assert not journal.unfinished(later)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_it_is_undone_is_heard_when_that_is_done(number):
+    world = World()
+    host = Machine(world)
+    answer = host._answer
+
+    def interrupted(argv):
+        if argv == UNDO:
+            os.kill(os.getpid(), number)
+        return answer(argv)
+
+    host._answer = interrupted
+    outcome = made(host).run()
+    assert (outcome.result, outcome.said) == (ABORTED, "it was ended from outside")
+    assert world.fault == ""
+    assert host.states[-1] == journal.UNDONE
 
 
 def test_nothing_is_begun_where_a_node_cannot_be_watched(monkeypatch):
