@@ -1,7 +1,7 @@
 """May a drill be run now: what must hold before anybody breaks something on purpose.
 
-Invariant: what is not known keeps a gate closed; and a node is taken away only where the others keep quorum, have room
-for its guests, and are proven to be able to fence it.
+Invariant: what is not known keeps a gate closed; a node is taken away only where the others keep quorum; and what may
+harm is done to a node only where the others have room for its guests, and are proven to be able to fence it.
 """
 
 from __future__ import annotations
@@ -56,12 +56,16 @@ class Around(Record):
     """None where none is demanded."""
 
 
-def judge(snapshot: Snapshot, around: Around, *, target: str, takes_node: bool) -> tuple[Gate, ...]:
-    """Return all gates of a drill on a node."""
-    return tuple(_gates(snapshot, around, target, takes_node=takes_node))
+def judge(
+    snapshot: Snapshot, around: Around, *, target: str, takes_node: bool, may_harm: bool = False
+) -> tuple[Gate, ...]:
+    """Return all gates of a drill on a node: of one that takes it away, and of one that interrupts what runs there,
+    where a stop that fails afterwards takes the node away as well.
+    """
+    return tuple(_gates(snapshot, around, target, takes_node=takes_node, may_harm=may_harm or takes_node))
 
 
-def _gates(snapshot: Snapshot, around: Around, target: str, *, takes_node: bool) -> Iterator[Gate]:
+def _gates(snapshot: Snapshot, around: Around, target: str, *, takes_node: bool, may_harm: bool) -> Iterator[Gate]:
     yield _nodes(snapshot)
     yield _rest(snapshot)
     yield _migration(snapshot, around.operations)
@@ -69,6 +73,7 @@ def _gates(snapshot: Snapshot, around: Around, target: str, *, takes_node: bool)
     yield _disks(snapshot)
     if takes_node:
         yield _place(target, around.here)
+    if may_harm:
         yield _room(snapshot)
         yield _fencing(snapshot, target, around.now)
     if around.backup is not None:
@@ -192,10 +197,11 @@ def _window(window: str, minute: int) -> Gate:
     return Gate(name=WINDOW, is_open=is_in, said=said, remedy="" if is_in else "wait for it")
 
 
-def check_invariants(gates: tuple[Gate, ...], *, takes_node: bool) -> None:
+def check_invariants(gates: tuple[Gate, ...], *, takes_node: bool, may_harm: bool = False) -> None:
     """Raise AssertionError where a gate that must be asked was not, or one that is closed does not say what to do."""
     names = {gate.name for gate in gates}
     assert {NODES, QUORUM, DISKS, REST, MIGRATION} <= names
-    assert not takes_node or {ROOM, FENCING, PLACE} <= names
+    assert not (takes_node or may_harm) or {ROOM, FENCING} <= names
+    assert (PLACE in names) == takes_node
     for gate in gates:
         assert gate.is_open or gate.remedy, f"{gate.name} is closed, and does not say what to do"

@@ -66,7 +66,8 @@ def ask(args: argparse.Namespace, host: Host) -> Asked:
         operations={node: busy for node, (_, busy) in heard.items()}, backup=demands.backup(host, wanted),
     )  # fmt: skip
     gates = ordering.joined(
-        drill_gates.judge(snapshot, around, target=target, takes_node=drill.takes_node) for target in order.targets
+        drill_gates.judge(snapshot, around, target=target, takes_node=drill.takes_node, may_harm=drill.is_destructive)
+        for target in order.targets
     )
     stage = _stage(args, host, source, snapshot, order, expected)
     unreached = {node: why for node, (why, _) in heard.items() if why}

@@ -28,10 +28,10 @@ from tests.unit.policy.test_protection import NODES as MEMBERS
 IDLE = {node.name: {} for node in MEMBERS}
 
 
-def judged(snapshot, *, target="n2", takes_node=True, **around):
+def judged(snapshot, *, target="n2", takes_node=True, may_harm=False, **around):
     values = {"here": "n1", "now": NOW, "minute": 60, "operations": IDLE, **around}
-    gates = drill_gates.judge(snapshot, Around(**values), target=target, takes_node=takes_node)
-    drill_gates.check_invariants(gates, takes_node=takes_node)
+    gates = drill_gates.judge(snapshot, Around(**values), target=target, takes_node=takes_node, may_harm=may_harm)
+    drill_gates.check_invariants(gates, takes_node=takes_node, may_harm=may_harm)
     return gates
 
 
@@ -115,6 +115,20 @@ def test_only_the_paths_to_the_target_count():
 def test_whoever_runs_it_may_not_take_himself_away():
     assert closed(WHOLE, target="n1") == {PLACE}
     assert closed(WHOLE, target="n1", takes_node=False) == set()
+    assert closed(WHOLE, target="n1", takes_node=False, may_harm=True) == set()
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "gate"),
+    [
+        pytest.param(WHOLE.replace(fence_trials=()), FENCING, id="fencing-never-tried"),
+        pytest.param(WHOLE.replace(properties={"stonith-enabled": "false"}), FENCING, id="fencing-off"),
+        pytest.param(with_web1(memory_mib=9000), ROOM, id="no-room"),
+    ],
+)
+def test_what_may_lead_to_fencing_is_not_done_where_that_would_fail(snapshot, gate):
+    assert closed(snapshot, takes_node=False, may_harm=True) == {gate}
+    assert closed(snapshot, takes_node=False) == set()
 
 
 @pytest.mark.parametrize(
