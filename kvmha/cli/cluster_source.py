@@ -26,6 +26,9 @@ LIVE = "the running cluster"
 
 LOOK_LIMIT_S = 30.0
 
+REMEDY = "run it on a node, or give a saved one with --cib"
+"""What to do where no cluster answers."""
+
 
 class Source(Record):
     """A cluster's CIB, and how one like it is read, with what the scheduler shows of it (empty to ask)."""
@@ -53,8 +56,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load(args: argparse.Namespace, host: Host, folder: str) -> Source:
-    """Return the cluster that was asked for. Raises UserError, CommandError."""
+def load(args: argparse.Namespace, host: Host, folder: str, *, remedy: str = REMEDY) -> Source:
+    """Return the cluster that was asked for; ``remedy`` says what to do where none answers. Raises UserError,
+    CommandError.
+    """
     wanted = description.load(host, args.description) if args.description else None
     conf = text_of(host, args.corosync_conf) if args.corosync_conf else None
     status = None
@@ -62,7 +67,7 @@ def load(args: argparse.Namespace, host: Host, folder: str) -> Source:
         saved, source = cluster_report.read(host, args.cib), args.cib
         text, conf = saved.cib, conf or saved.conf
     else:
-        text, source = _live(host), LIVE
+        text, source = _live(host, remedy), LIVE
         status = crm_mon.look(host, timeout=LOOK_LIMIT_S)
         if conf is None and host.exists(corosync_conf.PATH):
             conf = host.read(corosync_conf.PATH)
@@ -114,13 +119,11 @@ def _bandwidth(wanted: ClusterDescription | None) -> float | None:
     return float(wanted.migration.bandwidth) if wanted is not None else None
 
 
-def _live(host: Host) -> str:
+def _live(host: Host, remedy: str) -> str:
     try:
         return cib_reader.live(host)
     except CommandError as error:
-        raise UserError(
-            f"no cluster answers here ({error}); run it on a node, or give a saved one with --cib"
-        ) from None
+        raise UserError(f"no cluster answers here ({error}); {remedy}") from None
 
 
 def is_device_alive(host: Host) -> bool | None:

@@ -38,7 +38,7 @@ class Node(FakeHost):
 
     def run(self, *argv, **options):
         # Whatever else a drill asks a node beforehand, it can do.
-        if argv not in self.commands and "at-node" in argv[-1]:
+        if argv not in self.commands and any("at-node" in word for word in argv):
             self.commands[argv] = IDLE
         return super().run(*argv, **options)
 
@@ -137,3 +137,54 @@ def test_the_only_node_is_no_target(capsys):
         host.state = re.sub(rf'<node name="{name}" [^>]*/>', "", host.state)
     assert main(["drill", "plan", "libvirt-killed", "--node", "n1"], host) == 2
     assert "n1 is the only node; a drill needs somebody to go on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        pytest.param("n3", '"n3" is not n2: nothing was done', id="another-name"),
+        pytest.param("", '"" is not n2: nothing was done', id="enter"),
+        pytest.param(EOFError, "nobody answered: nothing was done", id="end-of-input"),
+    ],
+)
+def test_whoever_does_not_type_the_name_has_nothing_done(capsys, monkeypatch, answer, said):
+    def asked(_question):
+        if answer is EOFError:
+            raise EOFError
+        return answer
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", asked)
+    host = Node()
+    words = ["--node", "n2", "--destructive", "--despite", "fencing", "--despite", "room"]
+    assert main(["drill", "run", "memory-load", *words], host) == 2
+    assert said in capsys.readouterr().err
+    assert not any("strike" in argv[-1] for argv in host.ran)
+
+
+def test_where_no_cluster_answers_nobody_is_sent_to_an_option_that_a_drill_lacks(capsys):
+    host = Node()
+    host.commands[cib.query_argv()] = (102, "", "Could not connect to the CIB")
+    assert main(["drill", "plan", "libvirt-killed", "--node", "n2"], host) == 2
+    said = capsys.readouterr().err
+    assert "no cluster answers here" in said
+    assert "--cib" not in said
+
+
+@pytest.mark.parametrize("option", ["--watch", "--writes"])
+def test_a_service_of_a_guest_that_is_not_there_is_refused(capsys, option):
+    words = ["drill", "plan", "libvirt-killed", "--node", "n2", f"{option}=wbe1=tcp://192.0.2.7:80"]
+    assert main(words, Node()) == 2
+    assert f"{option}: there is no guest or address wbe1; there are web1, web2, web3" in capsys.readouterr().err
+
+
+def test_what_may_harm_wants_proven_fencing_and_room_although_it_takes_no_node(capsys):
+    """A stop that fails after it is answered by fencing, and the guests of the node need a place then."""
+    asked = {}
+    for name in ("memory-load", "libvirt-killed"):
+        main(["drill", "plan", name, "--node", "n1", "--json"], Node())
+        asked[name] = {gate["name"]: gate["said"] for gate in json.loads(capsys.readouterr().out)["gates"]}
+    assert "were not tried" in asked["memory-load"]["fencing"]
+    assert "room" in asked["memory-load"]
+    assert "place" not in asked["memory-load"], "the node, which runs it, is not taken away"
+    assert {"fencing", "room"}.isdisjoint(asked["libvirt-killed"])

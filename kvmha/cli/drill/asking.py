@@ -15,6 +15,7 @@ from kvmha.drill.reach import Reach
 from kvmha.drill.records import Drill, Expected, Order
 from kvmha.drill.stage import Stage
 from kvmha.drill.watch import Known
+from kvmha.errors import UserError
 from kvmha.policy import drill_gates
 from kvmha.policy.drill_gates import Around, Gate
 from kvmha.policy.snapshot import ADDRESS
@@ -24,7 +25,7 @@ from kvmha.tools import service_probe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from kvmha.cli.cluster_source import Source
     from kvmha.host import Host
@@ -55,7 +56,7 @@ def ask(args: argparse.Namespace, host: Host) -> Asked:
     reach = reach_of(host)
     with tempfile.TemporaryDirectory(prefix="kvmha-") as folder:
         options = argparse.Namespace(cib=None, corosync_conf=None, description=args.description)
-        source = cluster_source.load(options, host, folder)
+        source = cluster_source.load(options, host, folder, remedy="run it on a node of the cluster")
         snapshot = source.read(source.text, "").replace(at=host.wall_clock())
         snapshot = _with_pending(snapshot, source)
         order = ordering.order(args, drill, snapshot, host, reach.here)
@@ -110,6 +111,9 @@ def _stage(
     addresses = {
         _params(found, each).get("ip", "").lower(): each.name for each in snapshot.resources if each.kind == ADDRESS
     }
+    watched, written = [clients.parse(text) for text in args.watch], tuple(writes.parse(text) for text in args.writes)
+    for option, given in (("--watch", watched), ("--writes", written)):
+        _require_names(option, (each.name for each in given), (*guests, *addresses.values()))
     elsewhere = [node.name for node in snapshot.members if node.is_usable and node.name != order.node]
     return Stage(
         nodes=tuple(node.name for node in snapshot.members),
@@ -120,13 +124,19 @@ def _stage(
             addresses={address: name for address, name in addresses.items() if address},
         ),
         uuids=guests,
-        targets=tuple(_targets(args, host, addresses)),
+        targets=tuple(_targets(args, host, addresses, watched)),
         expected=expected,
         gates=(),
         elsewhere=elsewhere[0] if elsewhere else "",
         disks={disk: guest.name for guest in snapshot.guests for disk in guest.disks},
-        writes=tuple(writes.parse(text) for text in args.writes),
+        writes=written,
     )
+
+
+def _require_names(option: str, names: Iterable[str], known: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in known:
+            raise UserError(f"{option}: there is no guest or address {name}; there are {', '.join(known) or 'none'}")
 
 
 def _params(found: Cib, resource: Resource) -> dict[str, str]:
@@ -143,8 +153,10 @@ def _identity(host: Host, found: Cib, guest: Resource) -> tuple[str, str]:
     return (told.uuid or "").lower(), told.name or ""
 
 
-def _targets(args: argparse.Namespace, host: Host, addresses: dict[str, str]) -> Iterator[clients.Target]:
-    given = [clients.parse(text) for text in args.watch]
+def _targets(
+    args: argparse.Namespace, host: Host, addresses: dict[str, str], watched: Iterable[clients.Target]
+) -> Iterator[clients.Target]:
+    given = tuple(watched)
     yield from given
     known = {target.name for target in given}
     wanted = description.load(host, args.description) if args.description else None

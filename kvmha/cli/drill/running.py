@@ -184,7 +184,11 @@ def _ask_for_name(args: argparse.Namespace, asked: Asked) -> None:
     """Have the name of the target typed, where a drill interrupts guests."""
     if asked.drill.is_destructive:
         question = f"{asked.drill.said}\nType the name of the target to go on: "
-        _confirm(args.confirm if args.confirm is not None else input(question), asked.order.guest or asked.order.node)
+        try:
+            answer = args.confirm if args.confirm is not None else input(question)
+        except EOFError:
+            raise UserError("nobody answered: nothing was done") from None
+        _confirm(answer, asked.order.guest or asked.order.node)
 
 
 def lines(asked: Asked) -> Iterator[str]:

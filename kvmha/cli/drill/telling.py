@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from kvmha.drill import comparing, journal, page
+from kvmha.drill import catalogue, comparing, journal, page
 from kvmha.drill.timeline import NOISE_S
 from kvmha.errors import UserError
 from kvmha.record import plain
@@ -68,6 +68,9 @@ def _history(args: argparse.Namespace, host: Host) -> int:
     drill.recover_or_say(host)
     known = journal.outcomes(host)
     shown = [each for each in known if args.drill in (None, each.order.drill)]
+    if args.drill and not shown:
+        # One that was never run is fine; one that does not exist is a slip of the pen.
+        catalogue.find(args.drill)
     figures = comparing.figures(shown)
     if args.json:
         rows = [{**_row(each), "compared": comparing.compared(each, known)} for each in shown]

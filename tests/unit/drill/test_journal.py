@@ -128,6 +128,16 @@ def test_bad_input_is_named_and_nothing_is_done(host, capsys, words, said):
     assert not journal.names(host)
 
 
+def test_a_history_of_a_drill_that_does_not_exist_is_refused_but_for_one_that_did(host, capsys):
+    assert main(["drill", "history", "--drill", "flood"], host) == 2
+    assert 'there is no drill "flood"; there are power-cut' in capsys.readouterr().err
+    assert main(["drill", "history", "--drill", "reset"], host) == 0
+    assert "0 drills" in capsys.readouterr().out
+    journal.finish(host, outcome("1", order=Order(drill="of-an-earlier-version", node="n2")))
+    assert main(["drill", "history", "--drill", "of-an-earlier-version"], host) == 0
+    assert "1 drills, 1 passed" in capsys.readouterr().out
+
+
 def test_a_recovery_is_measured_of_what_was_started_anew_and_of_nobody_else(host):
     away = Recovery(name="web1", node="n1", started=8.0, answers=14.0, gap_s=14.1)
     stayed = Recovery(name="web2", node="n3", answers=19.0, gap_s=3.4)
