@@ -7,13 +7,26 @@ import os
 import select
 
 from kvmha.host import CommandError
+from kvmha.record import Record
 from kvmha.tools import ssh
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from kvmha.host import Completed, Host
+
+
+class Heard(Record):
+    """What a node says when it is asked whether it can take part in a drill."""
+
+    why: str | None = None
+    """Why it cannot, or None."""
+    operations: Mapping[str, str] | None = None
+    """What libvirt is busy with there, by guest; None where it does not say."""
+    drill: str = ""
+    """The drill that is run from there."""
 
 
 class Reach:
@@ -31,21 +44,21 @@ class Reach:
         """Run a command on a node. Raises CommandError."""
         return self.host.run(*self.argv(node, *words), timeout=timeout, ok=ok)
 
-    def hello(self, node: str) -> tuple[str | None, dict[str, str] | None]:
-        """Return why a node cannot take part, or None; and what libvirt is busy with there, by guest, None where it
-        does not say. It has to be reached, and to have kvmha.
-        """
+    def hello(self, node: str) -> Heard:
+        """Ask a node what it is busy with. It has to be reached, and to have kvmha."""
         try:
             done = self.run(node, "kvmha", "drill", "at-node", "hello", timeout=20.0, ok=None)
         except CommandError as error:
-            return str(error), None
+            return Heard(why=str(error))
         if done.rc != 0:
             words = [line.strip() for line in done.err.splitlines() if line.strip()]
-            return (words[-1][:160] if words else f"it left with {done.rc}"), None
+            return Heard(why=words[-1][:160] if words else f"it left with {done.rc}")
         try:
-            return None, {str(name): str(what) for name, what in json.loads(done.out)["operations"].items()}
+            told = json.loads(done.out)
+            operations = {str(name): str(what) for name, what in told["operations"].items()}
+            return Heard(operations=operations, drill=str(told.get("drill", "")))
         except (ValueError, KeyError, TypeError, AttributeError):
-            return None, None
+            return Heard()
 
 
 class Streams:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from kvmha.policy.snapshot import Snapshot
 
-NODES, QUORUM, ROOM, FENCING, DISKS, REST, MIGRATION, PLACE, BACKUP, WINDOW = (
-    "nodes", "quorum", "room", "fencing", "disks", "rest", "migration", "place", "backup", "window",
+NODES, QUORUM, ROOM, FENCING, DISKS, REST, DRILLS, MIGRATION, PLACE, BACKUP, WINDOW = (
+    "nodes", "quorum", "room", "fencing", "disks", "rest", "drills", "migration", "place", "backup", "window",
 )  # fmt: skip
-GATES = (NODES, QUORUM, ROOM, FENCING, DISKS, REST, MIGRATION, PLACE, BACKUP, WINDOW)
+GATES = (NODES, QUORUM, ROOM, FENCING, DISKS, REST, DRILLS, MIGRATION, PLACE, BACKUP, WINDOW)
 
 DAY_MIN = 24 * 60
 
@@ -52,6 +52,9 @@ class Around(Record):
     operations: Mapping[str, Mapping[str, str] | None] = {}
     """By node, what libvirt does with guests there and takes long: a move, a save; None for a node that says nothing
     of it."""
+    drills: Mapping[str, str] = {}
+    """By other node, the drill that is run from there; each takes its own node's lock before it asks the others, so
+    that of two at the same time at least one sees the other."""
     backup: Backup | None = None
     """None where none is demanded."""
 
@@ -68,6 +71,7 @@ def judge(
 def _gates(snapshot: Snapshot, around: Around, target: str, *, takes_node: bool, may_harm: bool) -> Iterator[Gate]:
     yield _nodes(snapshot)
     yield _rest(snapshot)
+    yield _drills(around.drills)
     yield _migration(snapshot, around.operations)
     yield _quorum(snapshot, target if takes_node else "")
     yield _disks(snapshot)
@@ -103,6 +107,13 @@ def _rest(snapshot: Snapshot) -> Gate:
         said = "; ".join(words[:3]) + (" ..." if len(words) > 3 else "")
         return Gate(name=REST, is_open=False, said=said, remedy="let it end, or mend it and crm_resource --cleanup")
     return Gate(name=REST, is_open=True, said="nothing failed, nothing is under way")
+
+
+def _drills(drills: Mapping[str, str]) -> Gate:
+    if drills:
+        said = "; ".join(f"{drill} is run from {node}" for node, drill in sorted(drills.items()))
+        return Gate(name=DRILLS, is_open=False, said=said, remedy="let it end, or end it there: kvmha drill abort")
+    return Gate(name=DRILLS, is_open=True, said="no other node runs a drill")
 
 
 def _migration(snapshot: Snapshot, operations: Mapping[str, Mapping[str, str] | None]) -> Gate:
@@ -200,7 +211,7 @@ def _window(window: str, minute: int) -> Gate:
 def check_invariants(gates: tuple[Gate, ...], *, takes_node: bool, may_harm: bool = False) -> None:
     """Raise AssertionError where a gate that must be asked was not, or one that is closed does not say what to do."""
     names = {gate.name for gate in gates}
-    assert {NODES, QUORUM, DISKS, REST, MIGRATION} <= names
+    assert {NODES, QUORUM, DISKS, REST, DRILLS, MIGRATION} <= names
     assert not (takes_node or may_harm) or {ROOM, FENCING} <= names
     assert (PLACE in names) == takes_node
     for gate in gates:

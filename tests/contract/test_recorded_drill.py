@@ -9,6 +9,7 @@ import pytest
 
 from kvmha.cli.main import main
 from kvmha.drill import demands, journal
+from kvmha.drill.records import Order
 from kvmha.tools import cib, corosync_conf, crm_mon, crm_simulate, ssh
 from tests.contract.test_recorded_status import RECORDED
 from tests.fakes import FakeHost
@@ -64,6 +65,10 @@ def test_on_a_cluster_that_is_well_everything_is_open(capsys):
             "migration", "migration out of web2 is under way on n2", "let it end", id="migration",
         ),
         pytest.param(
+            lambda host: host.hello("n3", answer='{"operations": {}, "drill": "20261124T030000-hang"}'), (),
+            "drills", "20261124T030000-hang is run from n3", "let it end, or end it there", id="drills",
+        ),
+        pytest.param(
             lambda host: host.hello("n2", answer=""), (),
             "migration", "it is not known whether a guest moves on n2", "install this version of kvmha", id="older",
         ),
@@ -105,6 +110,26 @@ def test_a_gate_that_is_closed_says_which_why_and_what_to_do_and_nothing_is_run(
     assert re.search(rf"^  {gate}: .*{re.escape(why)}.*; .*{re.escape(remedy)}", said, re.MULTILINE)
     assert journal.names(host) == []
     assert not any("strike" in argv[-1] for argv in host.ran)
+
+
+def test_its_own_drill_keeps_nobody_away(capsys):
+    """Whoever runs one holds the lock of its node, and asks that node as all others."""
+    host = Node()
+    host.hello("n1", answer='{"operations": {}, "drill": "a drill"}')
+    assert gates(host, capsys)["drills"]["is_open"]
+
+
+@pytest.mark.parametrize(("state", "said"), [("", "a drill"), (journal.STRUCK, "20261124T030000-hang"), (None, "")])
+def test_a_node_tells_whether_a_drill_is_run_from_it(capsys, state, said):
+    host = Node()
+    if state is not None:
+        host.lock = lambda path, timeout: None
+        host.files[journal.RUNNER] = b"4711"
+    if state:
+        journal.step(host, "20261124T030000-hang", state, Order(drill="hang", node="n2"), pid=4711)
+    del host.commands[HELLO]
+    assert main(list(HELLO[1:]), host) == 0
+    assert json.loads(capsys.readouterr().out)["drill"] == said
 
 
 def test_a_gate_that_nobody_knows_cannot_be_passed(capsys):

@@ -147,8 +147,15 @@ def _add_at_node(verbs: Any) -> None:
 def _hello(args: argparse.Namespace, host: Host) -> int:
     from kvmha.drill import looking
 
-    print(json.dumps({"operations": looking.operations(host)}))
+    print(json.dumps({"operations": looking.operations(host), "drill": _under_way(host)}))
     return 0
+
+
+def _under_way(host: Host) -> str:
+    """Return the drill that is run from this node, or nothing."""
+    held = host.lock(journal.LOCK, timeout=0.0)
+    host.unlock(held)
+    return "" if held is not None else journal.runner(host)[1] or "a drill"
 
 
 def _watch(args: argparse.Namespace, host: Host) -> int:

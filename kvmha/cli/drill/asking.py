@@ -64,14 +64,16 @@ def ask(args: argparse.Namespace, host: Host) -> Asked:
     heard = {node.name: reach.hello(node.name) for node in snapshot.members}
     around = Around(
         here=reach.here, now=host.wall_clock(), minute=_minute(host), window=wanted.window,
-        operations={node: busy for node, (_, busy) in heard.items()}, backup=demands.backup(host, wanted),
+        operations={node: told.operations for node, told in heard.items()},
+        drills={node: told.drill for node, told in heard.items() if told.drill and node != reach.here},
+        backup=demands.backup(host, wanted),
     )  # fmt: skip
     gates = ordering.joined(
         drill_gates.judge(snapshot, around, target=target, takes_node=drill.takes_node, may_harm=drill.is_destructive)
         for target in order.targets
     )
     stage = _stage(args, host, source, snapshot, order, expected)
-    unreached = {node: why for node, (why, _) in heard.items() if why}
+    unreached = {node: told.why for node, told in heard.items() if told.why}
     gates = (*gates, _reach_gate(unreached), ordering.target_gate(reach, drill, order, stage))
     return Asked(drill=drill, order=order, snapshot=snapshot, stage=stage, gates=gates)
 

@@ -10,6 +10,7 @@ from kvmha.policy import drill_gates
 from kvmha.policy.drill_gates import (
     BACKUP,
     DISKS,
+    DRILLS,
     FENCING,
     MIGRATION,
     NODES,
@@ -98,6 +99,11 @@ def test_a_replica_that_is_not_current_is_named_and_what_to_do():
 def test_a_move_that_the_cluster_does_not_know_of_closes_it_too(operations, said):
     assert closed(WHOLE, operations=operations) == {MIGRATION}
     assert [gate.said for gate in judged(WHOLE, operations=operations) if gate.name == MIGRATION] == [said]
+
+
+def test_a_drill_of_another_node_keeps_this_one_away():
+    assert closed(WHOLE, drills={"n3": "20261124T030000-hang"}) == {DRILLS}
+    assert closed(WHOLE, drills={}) == set()
 
 
 def test_a_backup_matters_only_where_it_is_demanded():
