@@ -98,7 +98,7 @@ class Course:
 
     def command_begins(self, *argv: str) -> None:
         """Start one of our own commands; what undoes the drill ends it."""
-        self.command = self.host.start(*argv, log=journal.path(self.id, "log"))
+        self.command = self.host.start(*argv, log=journal.path(self.id, "log"), env={journal.MARK: self.id})
 
     def command_ends(self, *argv: str) -> tuple[int, str]:
         """Watch until the command has ended; return its exit code and its last line. Raises Stopped."""

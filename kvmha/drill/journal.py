@@ -32,6 +32,9 @@ LOCK = "/run/kvmha/drill.lock"
 RUNNER = "/run/kvmha/drill.pid"
 """The process that has the lock and runs a drill, from its first look at the cluster to its report."""
 
+MARK = "KVMHA_DRILL"
+"""In the environment of the commands of ours that a drill starts: its id. They outlive their runner."""
+
 PLANNED, STRIKING, STRUCK, UNDONE, OVER = "planned", "striking", "struck", "undone", "over"
 """The steps: nothing done yet; it may be done; it is done; it is undone; all is written down."""
 

@@ -23,7 +23,7 @@ from kvmha.drill.records import (
 )
 from kvmha.drill.writes import Writers
 from kvmha.errors import UserError
-from kvmha.host import CommandError
+from kvmha.host import SIGTERM, CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ BASELINE_S = 3.0
 
 SETTLE_S = 5.0
 """What nobody should notice is watched for so long after it has been undone."""
-
-COMMAND_LIMIT = 30.0
-INTERRUPT = 2
 
 
 class Runner:
@@ -165,8 +162,8 @@ class Runner:
         held = {each: signal.signal(each, self._hear) for each in (signal.SIGINT, signal.SIGTERM)}
         try:
             if course.command:
-                # The command of a move aborts it when it is interrupted.
-                self.host.kill(course.command, INTERRUPT, still=lambda: True, wait=60.0)
+                # The command of a move aborts it; ^C would not do, which a shell has its background ignore.
+                self.host.kill(course.command, SIGTERM, still=lambda: True, wait=60.0)
                 self.host.wait(course.command, timeout=1.0)
                 course.command = 0
             for word in undoing.undo(self.reach, order):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from kvmha.drill import catalogue, faults, journal
 from kvmha.drill.catalogue import DRAIN, ROLLING_REBOOT
 from kvmha.drill.records import COMMANDS, ENDURED, FENCED, LEFT, POWER
 from kvmha.errors import UserError
 from kvmha.gather import fencing
-from kvmha.host import CommandError
+from kvmha.host import SIGTERM, CommandError
 from kvmha.tools import crm_attribute, crm_mon
 
 TYPE_CHECKING = False
@@ -26,6 +27,9 @@ PAUSE = 2.0
 
 MARGIN_S = 20.0
 """How long after its timer a node that was cut off is given to be reached again."""
+
+COMMAND_LIMIT = 90.0
+"""For a command of ours to undo what it has begun, such as a move."""
 
 UP = ("running", "degraded", "starting", "initializing", "maintenance")
 """What systemctl is-system-running says of a node that is not on its way down (systemctl(1))."""
@@ -155,6 +159,7 @@ def recover(reach: Reach) -> tuple[str, ...]:
     said = []
     for told in journal.unfinished(reach.host):
         order = journal.order_of(told["order"])
+        _end_commands(reach.host, str(told["id"]))
         try:
             undone = undo(reach, order)
             clean(reach, order)
@@ -164,3 +169,24 @@ def recover(reach: Reach) -> tuple[str, ...]:
         what = ", ".join(undone) or "nothing was left of it"
         said.append(f"the drill {told['id']} had lost its runner: {what}")
     return tuple(said)
+
+
+def _end_commands(host: Host, name: str) -> None:
+    """End what a runner has started that has died: it goes on, and would put a node into standby later. Raises
+    UserError where it does not end.
+    """
+    for pid in list(host.pids()):
+        if not _is_of(host, pid, name):
+            continue
+        words = " ".join(host.cmdline(pid)).rpartition("/")[2]
+        if not host.kill(pid, SIGTERM, still=partial(_is_of, host, pid, name), wait=COMMAND_LIMIT):
+            raise UserError(f"{words} of the drill {name} does not end: kill the process {pid}, and try again")
+
+
+def _is_of(host: Host, pid: int, name: str) -> bool:
+    """Tell whether a process was started by the runner of that drill."""
+    try:
+        environ = host.read_bytes(f"/proc/{pid}/environ")
+    except OSError:
+        return False
+    return f"{journal.MARK}={name}".encode() in environ.split(b"\0")

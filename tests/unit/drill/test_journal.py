@@ -9,6 +9,7 @@ from kvmha.drill import journal, measuring, undoing
 from kvmha.drill.reach import Reach
 from kvmha.drill.records import PASSED, Breach, Expected, Fate, Moment, Order, Outcome, Recovery
 from kvmha.errors import UserError
+from kvmha.host import SIGTERM
 from kvmha.tools import crm_attribute, crm_mon, ssh
 from tests.fakes import FakeHost
 
@@ -92,6 +93,37 @@ def test_a_node_left_in_standby_leaves_it_and_one_that_is_not_is_left_alone(host
     host.commands[crm_mon.ARGV] = STANDBY % "false"
     assert undoing.undo(Reach(host, "n1"), DRAIN) == ()
     assert argv not in host.ran
+
+
+@pytest.fixture
+def with_commands(host):
+    """The command of a drill whose runner has died, which goes on; that of another one; and somebody else's."""
+    journal.step(host, "d1", journal.STRUCK, DRAIN)
+    host.commands[crm_mon.ARGV] = STANDBY % "false"
+    for pid, environ in ((55, b"LC_ALL=C\0KVMHA_DRILL=d1\0"), (56, b"KVMHA_DRILL=d11\0"), (57, b"LC_ALL=C\0")):
+        host.processes[pid] = ("/usr/bin/python3", "/usr/bin/kvmha", "drain", "n2")
+        host.files[f"/proc/{pid}/environ"] = environ
+    host.processes[58] = ("/usr/sbin/sshd",)
+    return host
+
+
+def test_a_command_that_has_lost_its_runner_is_ended_before_its_work_is_undone(with_commands):
+    """It would put the node into standby a moment after nobody had found it there."""
+    host = with_commands
+    host.on_end = lambda pid: host.ran.append(("ended", str(pid)))
+    assert len(undoing.recover(Reach(host, "n1"))) == 1
+    assert host.killed == [(55, SIGTERM)]
+    assert host.ran == [("ended", "55"), crm_mon.ARGV]
+
+
+def test_a_command_that_does_not_end_is_named_and_the_next_one_tries_again(with_commands):
+    host = with_commands
+    host.deaf[55] = (SIGTERM,)
+    with pytest.raises(UserError, match="kvmha drain n2 of the drill d1 does not end: kill the process 55"):
+        undoing.recover(Reach(host, "n1"))
+    assert journal.unfinished(host)
+    host.deaf.clear()
+    assert len(undoing.recover(Reach(host, "n1"))) == 1
 
 
 @pytest.mark.parametrize("words", [["list"], ["history"], ["abort"], ["list", "--json"]])

@@ -281,6 +281,18 @@ def test_an_interrupt_while_it_is_undone_is_heard_when_that_is_done(number):
     assert host.states[-1] == journal.UNDONE
 
 
+def test_a_command_under_way_is_told_to_end_as_a_shell_s_background_hears_it():
+    host = Machine(World())
+    runner_ = made(host)
+    runner_.course.command = 55
+    told = []
+    host.kill = lambda pid, number, still, wait: told.append((pid, number))
+    host.wait = lambda pid, timeout: 0
+    runner_._undo()
+    assert told == [(55, signal.SIGTERM)]
+    assert runner_.course.command == 0
+
+
 def test_nothing_is_begun_where_a_node_cannot_be_watched(monkeypatch):
     class Deaf(Nodes):
         def __init__(self, reach, names, *words):
