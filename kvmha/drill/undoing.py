@@ -94,9 +94,12 @@ def _power(reach: Reach, node: str) -> tuple[str, ...]:
 
 
 def _going_down(reach: Reach, order: Order, node: str) -> tuple[str, ...]:
-    """Switch a node on that went off; one that is on its way down is waited for, since it would be off afterwards."""
+    """Switch a node on that went off; one that is on its way down is waited for, since it would be off afterwards. One
+    that is up may have been told a moment ago to go down, and is told that it need not.
+    """
     host = reach.host
     until = host.now() + order.limit_s
+    undone: tuple[str, ...] | None = None
     while True:
         switched_on = _power(reach, node)
         if switched_on:
@@ -106,13 +109,27 @@ def _going_down(reach: Reach, order: Order, node: str) -> tuple[str, ...]:
             state = done.out.strip()
         except CommandError as error:
             state = str(error)
+        if state in UP and undone is not None:
+            return undone
         if state in UP:
-            return ()
+            # It may have begun just before that: so it is looked at once more.
+            undone = _told_at_node(reach, node)
+            if undone is not None:
+                continue
         if host.now() > until:
             raise UserError(
                 f"{node} has power, and does not come up: {state or 'it says nothing'}; look at its console"
             )
         host.sleep(PAUSE)
+
+
+def _told_at_node(reach: Reach, node: str) -> tuple[str, ...] | None:
+    """Have a node undo what it was told to do to itself; return what that was, None where it does not answer."""
+    try:
+        done = reach.run(node, "kvmha", "drill", "at-node", "undo", timeout=AT_NODE_LIMIT)
+        return tuple(json.loads(done.out)["undone"])
+    except (CommandError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _standby(reach: Reach, name: str) -> tuple[str, ...]:
