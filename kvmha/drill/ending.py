@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from kvmha.drill.records import Outcome, Written
     from kvmha.drill.stage import Stage
     from kvmha.host import Host
-    from kvmha.tools.cluster_log import Entry
+    from kvmha.tools.cluster_log import Entry, Line
     from kvmha.tools.crm_mon import ClusterStatus
 
 LIMIT = 30.0
+
+MOST_LINES, LONGEST = 3000, 300
+"""Of the journals: more lines, and longer ones, are not read by anybody."""
 
 
 class Baseline(Record):
@@ -97,12 +100,33 @@ def _pid(seen: watch.Watch, status: ClusterStatus, name: str) -> int | None:
     return seen.pid(name, resource.nodes[0]) if resource is not None and len(resource.nodes) == 1 else None
 
 
-def entries(
+class Journals(Record):
+    """What the journals of all nodes tell of a drill, on the runner's clock."""
+
+    entries: tuple[Entry, ...]
+    lines: tuple[Line, ...]
+    """All that the cluster's daemons and our agents wrote, in its order."""
+    silent: tuple[str, ...]
+    """Whose could not be read, as sentences."""
+
+    def text(self, since: float) -> str:
+        """Return the lines for people, in seconds from a moment on."""
+        shown = self.lines[:MOST_LINES]
+        left = len(self.lines) - len(shown)
+        told = [
+            f"{line.at - since:8.2f} s  {' '.join(filter(None, (line.node, line.by)))}: {line.text.strip()[:LONGEST]}"
+            for line in shown
+        ]
+        return "".join(f"{each}\n" for each in (*told, *([f"and {left} more"] if left else [])))
+
+
+def journals(
     reach: Reach, nodes: tuple[str, ...], offsets: Mapping[str, float], since: float, guests: Iterable[str] = ()
-) -> tuple[list[Entry], list[str]]:
-    """Return what the journals of all nodes tell from a time on, on this node's clock; and which could not be read."""
+) -> Journals:
+    """Return what the journals of all nodes tell from a time on."""
     guests = tuple(guests)
-    found: list[Entry] = []
+    entries: list[Entry] = []
+    lines: list[Line] = []
     silent = []
     for node in nodes:
         ahead = offsets.get(node, 0.0)
@@ -111,13 +135,15 @@ def entries(
         except CommandError as error:
             silent.append(f"the journal of {node} could not be read: {error}")
             continue
-        told = filter(None, map(cluster_log.parse_entry, done.out.splitlines()))
-        found += timeline.shifted(told, ahead)
-    return found, silent
+        told = [line for line in map(cluster_log.parse_line, done.out.splitlines()) if line is not None]
+        entries += timeline.shifted(filter(None, map(cluster_log.entry_of, told)), ahead)
+        lines += [line.replace(at=line.at - ahead, node=node) for line in told]
+    ordered = sorted(lines, key=lambda line: line.at)
+    return Journals(entries=tuple(entries), lines=tuple(ordered), silent=tuple(silent))
 
 
 def measured(
-    outcome: Outcome, stage: Stage, seen: watch.Watch, clients: Clients, told: list[Entry], *, until: float,
+    outcome: Outcome, stage: Stage, seen: watch.Watch, clients: Clients, told: Iterable[Entry], *, until: float,
     back_at: float | None, undone_at: float | None,
 ) -> Outcome:  # fmt: skip
     """Return a drill's outcome with its timeline, and what each guest and address went through."""

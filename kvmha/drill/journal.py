@@ -42,6 +42,11 @@ UNFINISHED = (STRIKING, STRUCK)
 
 KEPT = 500
 
+JOURNALS = "journals"
+"""The journals of all nodes, beside a drill's own file: what is read by people alone would make that too big."""
+
+BESIDE = ("html", "xml", "log", JOURNALS)
+
 
 def new_id(host: Host, drill: str) -> str:
     """Return a name that sorts by time."""
@@ -67,7 +72,7 @@ def finish(host: Host, outcome: Outcome) -> None:
     values = {"id": outcome.id, "state": OVER, "order": plain(outcome.order), "outcome": plain(outcome)}
     host.write(path(outcome.id), json.dumps(values), mode=0o600)
     for old in names(host)[:-KEPT]:
-        for suffix in ("json", "html", "xml"):
+        for suffix in ("json", *BESIDE):
             host.remove(path(old, suffix))
 
 
@@ -124,6 +129,14 @@ def outcome(host: Host, name: str) -> Outcome:
     if "outcome" not in told:
         raise UserError(f"the drill {name} did not come to its end (it was {told.get('state')}), so it has no report")
     return outcome_of(told["outcome"])
+
+
+def journals(host: Host, name: str) -> str:
+    """Return what the journals of the nodes told of a drill; nothing where that was not kept."""
+    try:
+        return host.read(path(name, JOURNALS))
+    except OSError:
+        return ""
 
 
 def outcomes(host: Host) -> list[Outcome]:

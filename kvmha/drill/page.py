@@ -44,8 +44,8 @@ summary{cursor:pointer;font-weight:600}pre{white-space:pre-wrap;overflow-wrap:an
 """
 
 
-def html(outcome: Outcome, before: Sequence[Outcome]) -> str:
-    """Return the page; ``before`` are the drills that it is compared with."""
+def html(outcome: Outcome, before: Sequence[Outcome], journals: str = "") -> str:
+    """Return the page; ``before`` are the drills that it is compared with, ``journals`` those of the nodes."""
     order = outcome.order
     title = f"Drill {order.drill} of {order.guest or order.node}"
     badge = "good" if outcome.result == PASSED else "bad"
@@ -58,7 +58,8 @@ def html(outcome: Outcome, before: Sequence[Outcome]) -> str:
 {_breaches(outcome)}{_recoveries(outcome)}{_phases(outcome)}{_timeline(outcome)}{_history(outcome, before)}
 <h2>What was done</h2><p>{escape(_done(outcome))}</p>
 {_expected(outcome)}{_gates(outcome)}<h2>How it was watched</h2><p>{escape(_watched(outcome))}</p>
-{_fold("Log", f"<pre>{escape(chr(10).join(outcome.log))}</pre>")}</body></html>
+{_fold("Log", f"<pre>{escape(chr(10).join(outcome.log))}</pre>")}\
+{_fold("Journals of the nodes", f"<pre>{escape(journals)}</pre>") if journals else ""}</body></html>
 """
 
 

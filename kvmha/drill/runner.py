@@ -48,6 +48,8 @@ class Runner:
         self.reach = reach
         self.stage = stage
         self.course = Course(host, reach, order, stage, say)
+        self.journals = ""
+        """Of all nodes, for people, once it is over."""
         self._is_ended = False
         """Somebody wanted to end it while it was undone."""
 
@@ -72,14 +74,15 @@ class Runner:
             course.breaches += made
             result, said = (BROKEN, made[0].said) if made and result == PASSED else (result, said)
             until = self.host.wall_clock()
-            told, silent = ending.entries(self.reach, names, streams.offsets, begun_at, self.stage.uuids)
-        for word in silent:
+            told = ending.journals(self.reach, names, streams.offsets, begun_at, self.stage.uuids)
+            self.journals = told.text(course.struck_at or begun_at)
+        for word in told.silent:
             course.note(word)
         outcome = self._outcome(result, said, streams.offsets).replace(
             begun_at=begun_at, written=written, took_s=round(self.host.now() - begun, 1)
         )
         return ending.measured(
-            outcome, self.stage, seen, course.clients, told, until=until, back_at=course.back_at,
+            outcome, self.stage, seen, course.clients, told.entries, until=until, back_at=course.back_at,
             undone_at=course.undone_at,
         )  # fmt: skip
 

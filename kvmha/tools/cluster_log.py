@@ -39,6 +39,17 @@ LOST, DECIDED, FENCING_ASKED, FENCING_CONFIRMED, START_ASKED, STARTED, AGENT_STA
 )  # fmt: skip
 
 
+class Line(Record):
+    """One line of a journal."""
+
+    at: float
+    """Seconds since the epoch, as the journal received it."""
+    by: str
+    """Who wrote it: the identifier of syslog."""
+    text: str
+    node: str = ""
+
+
 class Entry(Record):
     """One event of the cluster."""
 
@@ -67,8 +78,8 @@ _AGENT = re.compile(r"VirtualDomain\((?P<subject>.+)\)")
 """The name by which our agent of a guest writes to the journal."""
 
 
-def parse_entry(line: str) -> Entry | None:
-    """Return the event in one line of the journal's JSON, or None for a line that tells none of those above."""
+def parse_line(line: str) -> Line | None:
+    """Return one line of the journal's JSON; None for what is none."""
     try:
         fields = json.loads(line)
         message, at = fields["MESSAGE"], int(fields["__REALTIME_TIMESTAMP"]) / 1e6
@@ -79,14 +90,25 @@ def parse_entry(line: str) -> Entry | None:
         message = bytes(message).decode("utf-8", "replace")
     if not isinstance(message, str):
         return None
-    agent = _AGENT.fullmatch(str(fields.get("SYSLOG_IDENTIFIER", "")))
+    return Line(at=at, by=str(fields.get("SYSLOG_IDENTIFIER", "")), text=message)
+
+
+def parse_entry(line: str) -> Entry | None:
+    """Return the event in one line of the journal's JSON, or None for a line that tells none of those above."""
+    found = parse_line(line)
+    return entry_of(found) if found is not None else None
+
+
+def entry_of(line: Line) -> Entry | None:
+    """Return the event that a line tells, or None."""
+    agent = _AGENT.fullmatch(line.by)
     if agent is not None:
-        is_start = message.startswith("started ")
-        return Entry(at=at, kind=AGENT_STARTED, subject=agent["subject"], text=message) if is_start else None
+        is_start = line.text.startswith("started ")
+        return Entry(at=line.at, kind=AGENT_STARTED, subject=agent["subject"], text=line.text) if is_start else None
     for kind, sentence in _SENTENCES:
-        found = sentence.search(message)
+        found = sentence.search(line.text)
         if found:
             parts = found.groupdict()
             subject, node = parts.get("subject") or "", parts.get("node") or ""
-            return Entry(at=at, kind=kind, subject=subject, node=node, text=message)
+            return Entry(at=line.at, kind=kind, subject=subject, node=node, text=line.text)
     return None

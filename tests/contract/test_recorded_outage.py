@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmha.drill import measuring, outages
+from kvmha.drill import ending, measuring, outages
 from kvmha.drill.measuring import Told
 from kvmha.drill.reach import Reach
 from kvmha.policy.ledger import Measured
@@ -35,6 +35,24 @@ def test_what_a_guest_was_away_for_is_from_the_fault_to_the_end_of_its_start():
     (made,) = outages.of_journal(ENTRIES, ["web1", "web2"], detection_s=1.5)
     assert (made.guest, made.drill, round(made.at, 2)) == ("web2", outages.REAL, round(LOST_AT, 2))
     assert made.seconds == pytest.approx(1795466459.217099 - LOST_AT + 1.5, abs=0.01)
+
+
+def test_the_journals_of_all_nodes_become_one_on_the_clock_of_the_runner():
+    host = FakeHost()
+    reach = Reach(host, "n1")
+    argv = cluster_log.since_argv(LOST_AT, ["web2"])
+    late = cluster_log.since_argv(LOST_AT + 5.0, ["web2"])
+    host.commands[argv] = TEXT
+    host.commands[ssh.argv("n2", *late)] = '{"MESSAGE": "x", "__REALTIME_TIMESTAMP": "1795466456000000"}\nno JSON\n'
+    host.commands[ssh.argv("n3", *argv)] = (255, "", "ssh: No route to host")
+    found = ending.journals(reach, ("n1", "n2", "n3"), {"n2": 5.0}, LOST_AT, ["web2"])
+    assert found.entries == tuple(ENTRIES)
+    assert len(found.lines) == TEXT.count("\n") + 1
+    assert list(found.lines) == sorted(found.lines, key=lambda line: line.at)
+    told = found.text(LOST_AT).splitlines()
+    assert "   -2.55 s  n1 corosync: [KNET  ] link: host: 2 link: 0 is down" in told
+    assert "    0.11 s  n2: x" in told, "its clock is five seconds ahead"
+    assert len(found.silent) == 0, "a command that fails tells nothing, and is no error of ours"
 
 
 def without(kind):

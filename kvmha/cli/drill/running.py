@@ -124,7 +124,8 @@ def run_handler(args: argparse.Namespace, host: Host) -> int:
         journal.finish(host, outcome)
         if outcome.result == BROKEN:
             alert.send(host, _alarm(outcome), seconds=ALERT_S)
-        for suffix, text in (("html", page.html(outcome, before)), ("xml", page.junit(outcome))):
+        pages = {"html": page.html(outcome, before, runner.journals), "xml": page.junit(outcome)}
+        for suffix, text in {**pages, journal.JOURNALS: runner.journals}.items():
             host.write(journal.path(outcome.id, suffix), text)
     finally:
         host.remove(journal.RUNNER)

@@ -52,7 +52,10 @@ def _report(args: argparse.Namespace, host: Host) -> int:
     if not args.id and not known:
         raise UserError("no drill was run from this node yet; kvmha drill list has them")
     outcome = journal.outcome(host, args.id) if args.id else known[-1]
-    for path, text in ((args.html, page.html(outcome, known)), (args.junit, page.junit(outcome))):
+    for path, text in (
+        (args.html, page.html(outcome, known, journal.journals(host, outcome.id))),
+        (args.junit, page.junit(outcome)),
+    ):
         if path:
             try:
                 host.write(path, text)

@@ -143,6 +143,23 @@ def test_a_broken_file_hides_no_other_one(host, capsys):
     assert "20261123T100000-power-cut  n2  passed  14.1 s" in capsys.readouterr().out
 
 
+def test_the_oldest_ones_go_with_all_their_files(host, monkeypatch):
+    monkeypatch.setattr(journal, "KEPT", 1)
+    for name in ("1-old", "2-new"):
+        for suffix in ("html", "xml", "log", "journals"):
+            host.files[journal.path(name, suffix)] = b"x"
+        journal.finish(host, outcome(name))
+    assert journal.names(host) == ["2-new"]
+    assert not any("1-old" in path for path in host.files)
+
+
+def test_a_page_that_is_made_anew_has_the_journals_that_were_kept(host, capsys):
+    journal.finish(host, outcome())
+    host.files[journal.path(outcome().id, "journals")] = b"    2.90 s  n1 corosync: token timed out\n"
+    assert main(["drill", "report", "--html", "/tmp/x.html"], host) == 0
+    assert "n1 corosync: token timed out" in host.read("/tmp/x.html")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -41,5 +41,6 @@ def long_one():
 def test_a_report_fits_a_telephone_and_a_desk(tmp_path, request, name, made):
     folder = request.config.rootpath / "build" / "pages"
     folder.mkdir(parents=True, exist_ok=True)
-    html = page.html(made, [run(number, took=10.0 + number) for number in range(1, 9)])
+    journals = f"    1.50 s  hypervisor-number-one pacemaker-controld: {'word ' * 50}{'x' * 90}\n" * 30
+    html = page.html(made, [run(number, took=10.0 + number) for number in range(1, 9)], journals)
     browser.look(tmp_path, html, folder, f"drill-{name}")

@@ -207,6 +207,12 @@ def test_the_page_is_whole_fetches_nothing_and_shows_what_was_seen(result):
     assert 'name="viewport"' in text
 
 
+def test_the_journals_of_the_nodes_are_folded_into_the_page():
+    text = page.html(run(5), [], "    1.50 s  n1 corosync: <lost>\n")
+    assert "<summary>Journals of the nodes</summary><pre>    1.50 s  n1 corosync: &lt;lost&gt;" in text
+    assert "Journals of the nodes" not in page.html(run(5), [])
+
+
 def test_the_picture_is_xml_in_which_time_goes_to_the_right():
     root = ElementTree.fromstring(drawing.of_timeline(run(5).moments))
     marks = [float(each.get("cx").rstrip("%")) for each in root.iter("{http://www.w3.org/2000/svg}circle")]
