@@ -31,6 +31,9 @@ POST_COPY_FACTOR = 2.0
 POST_COPY_MARGIN_S = 3.0
 """Seconds that the end of a move takes beyond its memory."""
 
+LAST_CHANCE_S = 2.0
+"""A guest that may go over now, and would be too late for it so many seconds from now, does so."""
+
 
 class Schedule(Record):
     """How hard a move is pushed, as data. A stall is a round of copying after which no less is left than before it."""
@@ -46,6 +49,8 @@ class Schedule(Record):
     throttle_increment: int = 0
     post_copy_stalls: int = 3
     """Stalls after which a guest that may move by post-copy does so."""
+    post_copy_after: float = 0.75
+    """Share of the time after which it does so, stalls or not."""
     hopeless_stalls: int | None = None
     """Stalls after which a move that nothing is left for is given up at once; None waits for the deadline."""
     silence_s: float = 120.0
@@ -61,7 +66,7 @@ SCHEDULES = {
     for schedule in (
         Schedule(
             name="gentle", meaning="the guest is never slowed down, and stands still longer only late",
-            shares=(0.2, 0.2, 0.4, 0.4, 0.7), full_after=0.7, post_copy_stalls=6,
+            shares=(0.2, 0.2, 0.4, 0.4, 0.7), full_after=0.7, post_copy_stalls=6, post_copy_after=0.85,
         ),
         Schedule(
             name="default", meaning="longer pauses when it stalls, and the guest is slowed down more and more",
@@ -70,11 +75,11 @@ SCHEDULES = {
         Schedule(
             name="impatient", meaning="the whole pause at once, the guest slowed down hard, and an early end",
             shares=(1.0,), full_after=0.0, throttle_initial=50, throttle_increment=20, post_copy_stalls=2,
-            hopeless_stalls=12, silence_s=10.0,
+            post_copy_after=0.5, hopeless_stalls=12, silence_s=10.0,
         ),
         Schedule(
             name="postcopy", meaning="one round of copying, and over it goes as soon as that has not been enough",
-            shares=(0.35, 1.0), full_after=0.3, post_copy_stalls=1,
+            shares=(0.35, 1.0), full_after=0.3, post_copy_stalls=1, post_copy_after=0.3,
         ),
     )
 }  # fmt: skip
@@ -166,8 +171,9 @@ def next_step(course: Course, schedule: Schedule, limits: Limits, *, at: float) 
     silent_s = course.last.at - course.heard_at
     if silent_s >= schedule.silence_s:
         return Step(act=ABORT, reason=f"nothing was sent for {silent_s:.0f} s")
-    if course.stalls >= schedule.post_copy_stalls and _fits_post_copy(course, limits, at):
-        return Step(act=POST_COPY, reason=f"{course.stalls} rounds brought nothing{_state(course)}")
+    why = _why_post_copy(course, schedule, limits, at)
+    if why:
+        return Step(act=POST_COPY, reason=f"{why}{_state(course)}")
     allowed = _allowed(schedule, limits, stalls=course.stalls, at=at)
     if allowed > course.downtime_ms:
         return Step(act=RAISE, downtime_ms=allowed, reason=f"{course.stalls} rounds brought nothing{_state(course)}")
@@ -191,13 +197,38 @@ def _allowed(schedule: Schedule, limits: Limits, *, stalls: int, at: float) -> i
     return min(max(round(limits.downtime_ms * share), LEAST_DOWNTIME_MS), limits.downtime_ms)
 
 
-def _fits_post_copy(course: Course, limits: Limits, at: float) -> bool:
-    """Tell whether the guest may go over now: it is allowed, bytes flow, and what is left fits into the time left."""
+def _why_post_copy(course: Course, schedule: Schedule, limits: Limits, at: float) -> str:
+    """Return why the guest goes over now; nothing where it does not.
+
+    A round may take so long that the stalls come too late: then the time decides.
+    """
+    if not _fits_post_copy(course, limits, at):
+        return ""
+    if course.stalls >= schedule.post_copy_stalls:
+        return f"{course.stalls} rounds brought nothing"
+    if at >= limits.deadline_s * schedule.post_copy_after:
+        return f"{at:.0f} s of {limits.deadline_s:.0f} are over"
+    if course.round > 1 and not _fits_post_copy(course, limits, at, later_s=LAST_CHANCE_S):
+        return f"later it would not end within {limits.deadline_s:.0f} s"
+    return ""
+
+
+def _fits_post_copy(course: Course, limits: Limits, at: float, *, later_s: float = 0.0) -> bool:
+    """Tell whether the guest may go over now: it is allowed, bytes flow, and what is left fits into the time left, less
+    ``later_s``.
+    """
     last = course.last
     if not limits.may_post_copy or last is None or last.speed_mib_s <= 0 or at - course.heard_at > 2 * INTERVAL:
         return False
-    left = max(last.remaining_mib, course.lowest_mib or 0.0)
-    return at + left / last.speed_mib_s * POST_COPY_FACTOR + POST_COPY_MARGIN_S <= limits.deadline_s
+    # In the first round nobody knows yet what was written behind it: all of it at the worst.
+    again = (course.lowest_mib or 0.0) if course.round > 1 else last.remaining_mib + last.processed_mib
+    left = max(last.remaining_mib, again)
+    return at + later_s + post_copy_s(left, last.speed_mib_s) <= limits.deadline_s
+
+
+def post_copy_s(left_mib: float, speed_mib_s: float) -> float:
+    """Return the seconds that a guest's memory needs to follow it."""
+    return left_mib / speed_mib_s * POST_COPY_FACTOR + POST_COPY_MARGIN_S
 
 
 def _is_hopeless(course: Course, schedule: Schedule, limits: Limits) -> bool:

@@ -7,6 +7,9 @@ not, and the guest has to be slowed down, run on the other side early, or stay.
 
 from __future__ import annotations
 
+import math
+
+from kvmha.policy.convergence import post_copy_s
 from kvmha.record import Record
 
 TYPE_CHECKING = False
@@ -169,19 +172,21 @@ def _pushed(
     """Return how a move that does not end by itself is brought to its end: means, rounds, seconds, MiB of the pause."""
     each = memory / speed
     stalled = schedule.post_copy_stalls + 1
+    late = min(limits.deadline_s * schedule.post_copy_after, limits.deadline_s - post_copy_s(memory, speed))
+    over_at = max(min(each * stalled, late), each) if limits.may_post_copy else limits.deadline_s
     if limits.may_post_copy and not schedule.throttle_initial:
-        return POST_COPY, stalled, each * stalled + each, 0.0
+        return POST_COPY, math.ceil(over_at / each), over_at + each, 0.0
     if schedule.throttle_initial:
         # QEMU notices after two rounds, and every two more add one step (migration/ram.c).
         throttle, waited = schedule.throttle_initial, 2
-        while throttle <= 99 and not (limits.may_post_copy and waited > stalled):
+        while throttle <= 99:
             rounds, seconds, left = _copy(memory, speed, dirty, limits.downtime_ms, throttle / 100)
             total = each * min(dirty / speed, 1.0) * waited + seconds
-            if left <= speed * limits.downtime_ms / 1000 and total <= limits.deadline_s:
+            if left <= speed * limits.downtime_ms / 1000 and total <= over_at:
                 return THROTTLED, rounds + waited, total, left
             throttle, waited = throttle + schedule.throttle_increment, waited + 2
     if limits.may_post_copy:
-        return POST_COPY, stalled, each * stalled + each, 0.0
+        return POST_COPY, math.ceil(over_at / each), over_at + each, 0.0
     return NONE, ROUNDS, limits.deadline_s, memory * min(dirty / speed, 1.0)
 
 

@@ -88,6 +88,14 @@ def test_where_post_copy_is_allowed_it_ends():
     assert "migration_mode=hybrid" in made(dirty=200.0).advice[0]
 
 
+def test_post_copy_is_expected_no_later_than_the_controller_begins_it():
+    """Five rounds of ten seconds would be longer than the move may take."""
+    found = made(memory=240.0, path=24.0, dirty=48.0, schedule="gentle", post_copy=True, limit=40.0)
+    # 40 s, less the 23 that 240 MiB may need over there, are 17; and ten more for the memory.
+    assert found.means == POST_COPY
+    assert found.plain_s == pytest.approx(17.0 + 10.0 + OVERHEAD_S)
+
+
 def test_a_guest_of_unknown_habits_is_taken_to_write():
     found = forecast(
         memory_mib=1000, path_mib_s=100, dirty_mib_s=None, schedule=SCHEDULES["default"],
