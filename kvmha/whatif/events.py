@@ -224,9 +224,10 @@ def links_left(node: str, lost: Sequence[Event], snapshot: Snapshot) -> tuple[in
 
 def parted(lost: Sequence[Event], snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
     """Return the pairs of nodes that have links left, and none in common."""
-    left = {name: links_left(name, lost, snapshot) for name in sorted({event.values[0] for event in lost})}
+    names = sorted({event.values[0] for event in lost})
+    left = {name: frozenset(links_left(name, lost, snapshot) or ()) for name in names}
     return tuple(
         (one, other)
-        for one, other in combinations(left, 2)
-        if left[one] and left[other] and not {*left[one]} & {*left[other]}
+        for one, other in combinations(names, 2)
+        if left[one] and left[other] and not left[one] & left[other]
     )
