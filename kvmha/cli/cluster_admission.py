@@ -25,7 +25,10 @@ def against(host: Host, plan: Plan, *, name: str, is_overridden: bool) -> tuple[
     if not plan.is_there or plan.refused or not plan.result or not plan.comparison.to_do():
         return ()
     try:
-        before, after = (cluster.snapshot_of(host, text) for text in (plan.before, plan.result))
+        before, after = (
+            cluster.snapshot_of(host, text, nodes=cluster.definitions_of(host, text))
+            for text in (plan.before, plan.result)
+        )
     except (CommandError, UserError):
         return ()
     was, becomes = placement.of_snapshot(before), settled(after)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from kvmha import gather
 from kvmha.cluster import description
-from kvmha.cluster.facts import of_files
 from kvmha.errors import UserError
-from kvmha.gather.cluster import Configured, snapshot_of
+from kvmha.gather.cluster import Configured, definitions_of, snapshot_of
 from kvmha.host import CommandError
-from kvmha.policy.node import NodeFacts
 from kvmha.record import Record
 from kvmha.tools import cib as cib_reader
 from kvmha.tools import cluster_report, corosync_conf, crm_mon, quorumtool
@@ -54,6 +51,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--description", metavar="cluster.yaml", help="for what only it says: sizes and limits of guests"
     )
+    parser.add_argument(
+        "--definitions", metavar="FOLDER",
+        help="the guests' definitions, by the names of their files, for what they need of a node (default: those that "
+        "this node has; none with --cib)",
+    )  # fmt: skip
 
 
 def load(args: argparse.Namespace, host: Host, folder: str, *, remedy: str = REMEDY) -> Source:
@@ -71,7 +73,9 @@ def load(args: argparse.Namespace, host: Host, folder: str, *, remedy: str = REM
         status = crm_mon.look(host, timeout=LOOK_LIMIT_S)
         if conf is None and host.exists(corosync_conf.PATH):
             conf = host.read(corosync_conf.PATH)
-    nodes = _definitions(host, text, source) if not args.cib else ()
+    if args.definitions and not _is_folder(host, args.definitions):
+        raise UserError(f"--definitions: {args.definitions} is no folder; give that of the guests' definitions")
+    nodes = definitions_of(host, text, source, args.definitions) if args.definitions or not args.cib else ()
     device: list[bool | None] = [None] if args.cib else []
     configured = Configured()
 
@@ -143,12 +147,11 @@ def text_of(host: Host, path: str) -> str:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _definitions(host: Host, text: str, source: str) -> tuple[NodeFacts, ...]:
-    """Return the sizes of the guests whose definitions this node can read."""
-    here = of_files(cib=text, cib_source=source)
-    paths = [guest.resource.params.get("config", "") for guest in here.guests]
-    found = tuple(gather.definition(host, path) for path in dict.fromkeys(paths) if path)
-    return (NodeFacts(node="", definitions=found),) if found else ()
+def _is_folder(host: Host, path: str) -> bool:
+    try:
+        return host.kind(path) == "folder"
+    except OSError:
+        return False
 
 
 def with_history(snapshot: Snapshot, status: crm_mon.ClusterStatus | None) -> Snapshot:

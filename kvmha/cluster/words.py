@@ -29,6 +29,8 @@ NUMBER = _matching(r"[0-9]{1,9}")
 TICKET_NAME = _matching(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 """Booth keeps names of 63 characters, and Pacemaker takes a ticket's name as an id."""
 SUFFIX = _matching(r"-[A-Za-z0-9-]{0,30}[A-Za-z0-9]")
+OFFER = _matching(r"[A-Za-z0-9_./:@+-]{1,200}")
+"""Names of networks and pools, paths, addresses and UUIDs, without what an attribute or a shell would take apart."""
 MODULE = _matching(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -75,6 +77,11 @@ def interface(text: str) -> str:
 def suffix(text: str) -> str:
     """Return what can follow the first label of a host's name."""
     return _fit(SUFFIX, text)
+
+
+def offer(text: str) -> str:
+    """Return the name of something that a node has for guests; several of them stand in one attribute of the node."""
+    return _fit(OFFER, text)
 
 
 def module(text: str) -> str:

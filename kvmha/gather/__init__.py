@@ -16,6 +16,7 @@ from kvmha.tools import (
     busctl,
     corosync_cmapctl,
     corosync_conf,
+    domain_host,
     domain_xml,
     drbd_conf,
     ip_address,
@@ -41,6 +42,9 @@ UNITS = (
     "corosync.service", "pacemaker.service", "sbd.service", "libvirt-guests.service", "libvirtd.service",
     "virtqemud.service",
 )  # fmt: skip
+
+DEFAULT_PAGE_KIB = 2048
+"""The size of huge pages where a definition names none: that of most hosts."""
 
 CIB_COPY = "/var/lib/pacemaker/cib/cib.xml"
 """The configuration as Pacemaker last wrote it to disk, for a node on which it does not run."""
@@ -110,14 +114,18 @@ def definition(host: Host, path: str) -> Definition:
         text = host.read_bytes(path)
         identity = domain_xml.parse_identity(text)
         needs = domain_xml.parse_needs(text.decode(errors="replace"))
+        named = domain_host.parse(text.decode(errors="replace"))
     except OSError as error:
         return Definition(path=path, error=f"{path}: {error.strerror}")
-    except domain_xml.DomainXmlError as error:
+    except ValueError as error:
         return Definition(path=path, error=f"{path}: {error}")
     size = needs.memory_kib + sum(needs.huge_pages.values())
     return Definition(
-        path=path, name=identity.name, uuid=identity.uuid, memory_mib=size // 1024 or None, digest=_digest(text)
-    )
+        path=path, name=identity.name, uuid=identity.uuid, memory_mib=size // 1024 or None, digest=_digest(text),
+        needs=named.replace(
+            huge_pages={str(page or DEFAULT_PAGE_KIB): kib // 1024 for page, kib in sorted(needs.huge_pages.items())}
+        ),
+    )  # fmt: skip
 
 
 def _header(host: Host, settings: dict[str, str]) -> dict[str, int]:

@@ -10,9 +10,10 @@ import re
 
 from kvmha.cluster.facts import of_files, with_description
 from kvmha.cluster.facts.records import ADDRESS_AGENTS, DRBD_AGENTS, GUEST_AGENTS, PRIMARY_AGENT
-from kvmha.gather import durations, fencing
+from kvmha.gather import definition, durations, fencing
 from kvmha.gather.constraints import Reading
 from kvmha.policy import quorum, snapshot
+from kvmha.policy.node import NodeFacts
 from kvmha.policy.snapshot import Snapshot, score_of
 from kvmha.tools import cib as cib_reader
 from kvmha.tools import crm_mon, crm_simulate
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from kvmha.cluster.facts.records import GuestFacts, Ring
     from kvmha.cluster.fields import ClusterDescription
     from kvmha.host import Host
-    from kvmha.policy.node import NodeFacts
     from kvmha.tools.cib import Cib, Resource
     from kvmha.tools.cib.history import Executed
     from kvmha.tools.crm_mon import ClusterStatus, ResourceStatus
@@ -77,6 +77,20 @@ def snapshot_of(
     return assemble(facts, root, status, source=source, at=at)
 
 
+def definitions_of(host: Host, cib: str, source: str = "the CIB", folder: str | None = None) -> tuple[NodeFacts, ...]:
+    """Return what those definitions of a CIB's guests say that this node can read, at their places or in a folder.
+
+    Raises UserError for what is no CIB.
+    """
+    paths = [guest.resource.params.get("config", "") for guest in of_files(cib=cib, cib_source=source).guests]
+    found = tuple(
+        definition(host, f"{folder}/{path.rpartition('/')[2]}" if folder else path).replace(path=path)
+        for path in dict.fromkeys(paths)
+        if path
+    )
+    return (NodeFacts(node="", definitions=found),) if found else ()
+
+
 class Configured:
     """The facts of a configuration, for CIBs that follow each other and differ in their state alone."""
 
@@ -102,7 +116,9 @@ def assemble(facts: Facts, root: Element, shown: ClusterStatus | None, *, source
     passing, ran = state.transient(root), history.executed(root)
     names = tuple(node.name for node in cib.nodes)
     attributes = {
-        node.name or node.id: {**node.attributes, **passing.get(node.name or node.id, {})} for node in cib.nodes
+        name: {**facts.node_offers.get(name, {}), **node.attributes, **passing.get(name, {})}
+        for node in cib.nodes
+        for name in [node.name or node.id]
     }
     for node in shown.nodes if shown is not None else ():
         attributes.setdefault(node.name, passing.get(node.name, {}))
@@ -269,6 +285,7 @@ def _resource(
 ) -> snapshot.Resource:
     full = cib.effective(resource)
     has = _numbers(full.utilization)
+    needs = guest.needs if guest is not None else None
     numbers = {name: score_of(full.meta.get(name, "0")) or 0 for name in ("priority", "resource-stickiness")}
     return snapshot.Resource(
         name=resource.id,
@@ -283,7 +300,8 @@ def _resource(
         is_movable=is_true(full.meta.get("allow-migrate", "false")),
         utilization=has,
         memory_mib=(guest.memory_mib if guest is not None else None) or _first(has, MEMORY_NAMES),
-        cpus=_first(has, CPU_NAMES),
+        cpus=_first(has, CPU_NAMES) or (needs.vcpus if needs is not None else None),
+        needs=needs,
         disks=disks.get(resource.id, ()),
         start_s=took.get((resource.id, "start")),
         stop_s=took.get((resource.id, "stop")),

@@ -75,8 +75,6 @@ KINDS = (
         function="forecast",
         rules=("plain", "auto-converge", "post-copy", "moves-before"),
     ),
-    Kind(name="n-plus-one", module="kvmha.policy.placement", function="n_plus_one", rules=PLACES),
-    Kind(name="place", module="kvmha.policy.placement", function="choices", rules=PLACES),
     Kind(
         name="survivor",
         module="kvmha.policy.survivor",

@@ -5,6 +5,7 @@ Invariant: None is "not known", everywhere; nothing that could not be looked at 
 
 from __future__ import annotations
 
+from kvmha.policy.guest_needs import GuestNeeds
 from kvmha.record import Record
 
 TYPE_CHECKING = False
@@ -52,6 +53,8 @@ class Definition(Record):
     uuid: str = ""
     memory_mib: int | None = None
     digest: str = ""
+    needs: GuestNeeds | None = None
+    """What else it needs of its host."""
     error: str = ""
     """Why it cannot be read."""
 
@@ -105,6 +108,11 @@ def from_plain(values: Mapping[str, Any]) -> NodeFacts:
     for name, kind in inner.items():
         if made.get(name) is not None:
             made[name] = tuple(kind(**_tuples(each)) for each in made[name])
+    if made.get("definitions") is not None:
+        made["definitions"] = tuple(
+            each if each.needs is None else each.replace(needs=GuestNeeds(**_tuples(each.needs)))
+            for each in made["definitions"]
+        )
     if made.get("watchdog") is not None:
         made["watchdog"] = Watchdog(**made["watchdog"])
     return NodeFacts(**_tuples(made))

@@ -170,7 +170,9 @@ def _room(snapshot: Snapshot, losses: int) -> Point:
         return Point(name="room", level=BAD, said=short[0].said)
     found = placement.n_plus_one(snapshot, losses)
     level = {True: WELL, False: BAD, None: UNKNOWN}[found.holds]
-    return Point(name="room", level=level, said=found.said)
+    return Point(
+        name="room", level=level, said="; ".join(filter(None, (found.said, placement.not_looked_at(snapshot))))
+    )
 
 
 def _disks(snapshot: Snapshot) -> Iterable[Point]:

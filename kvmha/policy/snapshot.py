@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from kvmha.policy.fencing_proof import Path, Trial
+    from kvmha.policy.guest_needs import GuestNeeds
     from kvmha.policy.quorum import Settings
     from kvmha.policy.timing import Totem
 
@@ -104,6 +105,8 @@ class Resource(Record):
     memory_mib: int | None = None
     """A guest's memory, by its definition or its utilization."""
     cpus: int | None = None
+    needs: GuestNeeds | None = None
+    """What a guest needs of its host by name; None where its definition was not read."""
     disks: tuple[str, ...] = ()
     """The DRBD resources that it stands on, by DRBD's names."""
     start_s: float | None = None

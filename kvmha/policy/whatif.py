@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kvmha.policy import failover, placement, timeline
 from kvmha.policy.failover import ERROR, NOTE, UP_TO_DATE_SCORE, WARNING, Caution
-from kvmha.policy.placement import admission
+from kvmha.policy.placement import admission, offers
 from kvmha.policy.snapshot import GUEST, Snapshot
 from kvmha.policy.timeline import Moment, When, every
 from kvmha.record import Record
@@ -188,6 +188,7 @@ def cautions(before: Snapshot, planned: Snapshot, outlook: Outlook, found: tuple
             said = f"it is back after {end.usual_s:.1f} s as a rule, and {fate.limit_s:g} s were promised"
             yield Caution(code="limit", severity=WARNING, subject=fate.name, said=said)
     yield from _shortages(before, planned)
+    yield from _lacking(planned, found)
     yield from _stale(planned, found)
     yield from _margin(outlook)
 
@@ -203,6 +204,20 @@ def _shortages(before: Snapshot, planned: Snapshot) -> Iterator[Caution]:
     for shortage in placement.shortages(planned):
         if shortage.need_mib > known.get(shortage.node, 0):
             yield Caution(code="no-memory", severity=ERROR, subject=shortage.node, said=shortage.said)
+
+
+def _lacking(planned: Snapshot, found: tuple[Fate, ...]) -> Iterator[Caution]:
+    """Yield the guests that would start or move to where something lacks that they need by name."""
+    if not offers.known(planned):
+        return
+    there = placement.of_snapshot(planned)
+    for fate in found:
+        if fate.how not in (MOVES, STARTS):
+            continue
+        for node in fate.after:
+            for reason in placement.why_not(there, fate.name, node):
+                if reason.code in offers.ATTRIBUTES:
+                    yield Caution(code="lacking", severity=ERROR, subject=fate.name, said=reason.said)
 
 
 def unwelcome(before: Snapshot, planned: Snapshot) -> Iterator[Caution]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvmha.policy import failover, whatif
+from kvmha.policy import failover, placement, whatif
 from kvmha.policy.failover import ERROR, NOTE, WARNING, Caution, Trouble
 from kvmha.policy.plan import Planned, Round
 from kvmha.policy.snapshot import GUEST, REPLICA
@@ -52,7 +52,7 @@ class Asking:
         now = self._transition(self.text)
         snapshot = self.read(self.text, shown(now, "cluster_status"))
         phases = events.parse(words, snapshot)
-        restless = _restless(snapshot, now)
+        restless = (*_restless(snapshot, now), *_not_looked_at(snapshot))
         trouble = Trouble()
         links: tuple[Event, ...] = ()
         found: list[Phase] = []
@@ -158,6 +158,12 @@ def _restless(snapshot: Snapshot, now: crm_simulate.Transition) -> tuple[Caution
     more = f" and {len(changes) - 4} more" if len(changes) > 4 else ""
     said = f"the cluster is not at rest, and Pacemaker acts without any event: {words}{more}"
     return (Caution(code="not-at-rest", severity=WARNING, subject=snapshot.cluster or "cluster", said=said),)
+
+
+def _not_looked_at(snapshot: Snapshot) -> tuple[Caution, ...]:
+    """Say what placement does not know of the nodes."""
+    said = placement.not_looked_at(snapshot)
+    return (Caution(code="not-looked-at", severity=NOTE, subject="placement", said=said),) if said else ()
 
 
 def _write(root: Element, event: Event, snapshot: Snapshot) -> list[str]:

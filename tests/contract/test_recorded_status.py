@@ -137,6 +137,47 @@ def test_the_description_of_another_cluster_ends_with_one_sentence(capsys, check
     assert main(words, host) == 1
 
 
+DEFINITION = """\
+<domain><name>{0}</name><uuid>3f1f9a52-0c1b-4b6f-9d3e-5f7c2f6b1a0{1}</uuid><memory unit='MiB'>512</memory>
+<devices><interface type='bridge'><source bridge='br1'/></interface></devices></domain>"""
+
+
+def test_what_guests_need_and_nodes_say_they_have_meet_in_the_room(capsys):
+    """The definitions are those of a folder; the nodes' attributes are in the CIB."""
+    host = machine("well")
+    words = ["status", "--cib", "/cib.xml", "--corosync-conf", "/corosync.conf", "--definitions", "/guests", "--json"]
+    for number in (1, 2, 3):
+        host.files[f"/guests/web{number}.xml"] = DEFINITION.format(f"web{number}", number).encode()
+    main(words, host)
+    assert "not looked at, as no node says what it has: networks (has-networks; br1 of web1)" in said(
+        capsys.readouterr().out, "room"
+    )
+    text = host.read("/cib.xml")
+    rows = re.findall(r'<node id="(\d)" uname="n\d"/>', text)
+    assert rows == ["1", "2", "3"]
+    for number in rows:
+        has = "br0,br1" if number == "1" else "br0"
+        pair = (
+            f'<nvpair id="a{number}n" name="has-networks" value="{has}"/><nvpair id="a{number}m" name="m" value="1"/>'
+        )
+        node = f'<node id="{number}" uname="n{number}"'
+        block = f'<instance_attributes id="a{number}">{pair}</instance_attributes>'
+        sizes = f'<utilization id="u{number}"><nvpair id="u{number}m" name="hv_memory" value="8192"/></utilization>'
+        text = text.replace(f"{node}/>", f"{node}>{block}{sizes}</node>", 1)
+    host.files["/cib.xml"] = text.encode()
+    assert main(words, host) == 1
+    out = capsys.readouterr().out
+    assert (levels(out)["room"], "not looked at" in said(out, "room")) == (BAD, False)
+    assert "there is no place for web1" in said(out, "room")
+
+
+@pytest.mark.parametrize("folder", ["/none", "/cib.xml"])
+def test_definitions_that_are_in_no_folder_are_refused(capsys, folder):
+    words = ["status", "--cib", "/cib.xml", "--corosync-conf", "/corosync.conf", "--definitions", folder]
+    assert main(words, machine("well")) == 2
+    assert capsys.readouterr().err.startswith(f"kvmha: --definitions: {folder} is no folder")
+
+
 def test_nodes_without_a_name_in_corosync_conf_are_known_by_their_ids(capsys):
     host = machine("well")
     text = host.read("/corosync.conf")

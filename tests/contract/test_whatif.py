@@ -134,6 +134,32 @@ def test_a_guest_that_fits_nowhere_is_an_error(ask):
     assert fates(ask("add-guest 8GiB")[1])["new-guest"]["how"] == "starts"
 
 
+DEFINITION = """\
+<domain><name>{0}</name><uuid>3f1f9a52-0c1b-4b6f-9d3e-5f7c2f6b1a01</uuid><memory unit='MiB'>1024</memory><devices>
+<interface type='bridge'><source bridge='br0'/></interface>{1}</devices></domain>"""
+DONGLE = (
+    "<hostdev type='usb'><source><vendor id='0x0529'/><product id='0x0001'/></source></hostdev>"
+    "<disk type='file'><source file='/srv/guests/licence1.qcow2'/></disk>"
+)
+
+
+def test_a_guest_that_pacemaker_would_start_where_its_device_lacks_is_an_error(files, tmp_path, capsys):
+    """What the nodes have, the rendered CIB says; what the guests need, their definitions."""
+    for name in ("web1", "web2", "db1", "licence1"):
+        (tmp_path / f"{name}.xml").write_text(DEFINITION.format(name, DONGLE if name == "licence1" else ""))
+    words = ["--cib", files[0], "--corosync-conf", files[1], "--definitions", str(tmp_path), "--json"]
+    for target in ("n2", "n3"):
+        # It runs never beside db1, so that this one makes room for it.
+        assert main(["whatif", "migrate", "licence1", target, *words], HOST) == 1
+        answer = json.loads(capsys.readouterr().out)
+        assert fates(answer)["licence1"]["after"] == [target]
+        said = [each["said"] for each in answer["phases"][0]["cautions"] if each["code"] == "lacking"]
+        assert said == (["n3: it has no device 0529:0001"] if target == "n3" else [])
+    assert main(["status", *words], HOST) == 1
+    room = next(point for point in json.loads(capsys.readouterr().out)["points"] if point["name"] == "room")
+    assert (room["level"], "not looked at" in room["said"]) == ("well", False)
+
+
 def test_a_guest_that_takes_the_reserve_is_refused_though_pacemaker_would_start_it(ask, capsys):
     code, answer = ask("add-guest 40GiB")
     assert (code, fates(answer)["new-guest"]["how"], answer["alarming"]) == (1, "starts", True)

@@ -292,8 +292,7 @@ def test_whatever_is_decided_is_made_again(seed):
     there = clusters.drawn(seed)
     host = JournalHost()
     asked = (
-        ("n-plus-one", {"cluster": there, "depth": 1}),
-        ("place", {"cluster": there, "guest": "web1"}),
+        ("admission", {"before": there, "after": admission.moved(there, "web1", "n1")}),
         ("drain", {"cluster": there, "host": "n1"}),
     )
     for kind, inputs in asked:

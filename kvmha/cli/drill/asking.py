@@ -55,7 +55,7 @@ def ask(args: argparse.Namespace, host: Host) -> Asked:
     )  # fmt: skip
     reach = reach_of(host)
     with tempfile.TemporaryDirectory(prefix="kvmha-") as folder:
-        options = argparse.Namespace(cib=None, corosync_conf=None, description=args.description)
+        options = argparse.Namespace(cib=None, corosync_conf=None, description=args.description, definitions=None)
         source = cluster_source.load(options, host, folder, remedy="run it on a node of the cluster")
         snapshot = source.read(source.text, "").replace(at=host.wall_clock())
         snapshot = _with_pending(snapshot, source)

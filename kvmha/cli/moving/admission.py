@@ -60,7 +60,8 @@ def against_drain(sight: Sight, node: str, *, is_forced: bool = False) -> tuple[
 def _plan(sight: Sight) -> Cluster | None:
     """Return the cluster as placement sees it; None where that cannot be made out, which forbids nothing."""
     try:
-        plan = placement.of_snapshot(cluster.snapshot_of(sight.host, sight.cib_text))
+        nodes = cluster.definitions_of(sight.host, sight.cib_text)
+        plan = placement.of_snapshot(cluster.snapshot_of(sight.host, sight.cib_text, nodes=nodes))
     except (CommandError, UserError):
         return None
     return plan if is_known(plan) else None

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 def of(description: ClusterDescription) -> Configuration:
     """Return all that goes into the CIB."""
     nodes = (
-        NodePart(id=number, name=node.name, utilization=running.utilization(node.memory, node.vcpu))
+        NodePart(
+            id=number,
+            name=node.name,
+            utilization=running.utilization(node.memory, node.vcpu),
+            attributes=running.offers(node, description.hosts.hugepages),
+        )
         for number, node in enumerate(description.nodes, 1)
     )
     return Configuration(

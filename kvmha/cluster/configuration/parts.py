@@ -141,11 +141,12 @@ class AlertPart(Record):
 
 
 class NodePart(Record):
-    """A node: its id, its name, and what its guests may use."""
+    """A node: its id, its name, what its guests may use, and what it has for them by name."""
 
     id: int
     name: str
     utilization: Pairs
+    attributes: Pairs = ()
 
 
 class Configuration(Record):

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from kvmha.cluster.configuration.parts import Constraint, Pairs
-    from kvmha.cluster.fields import Booth, ClusterDescription, DrbdResource, FloatingIP, Guest
+    from kvmha.cluster.fields import Booth, ClusterDescription, DrbdResource, FloatingIP, Guest, Node
+
+NOTHING = "none"
+"""What the attribute of a node says that has nothing of that sort (policy/placement/offers)."""
 
 MONITOR = "10s"
 PROBE_FOLDER = "/etc/kvmha/probes"
@@ -167,6 +170,19 @@ def utilization(memory: int | None, vcpu: int | None) -> Pairs:
     """Return what is used or offered, by the names that VirtualDomain's autoset parameters write as well."""
     known = (("hv_memory", memory), ("cpu", vcpu))
     return tuple((name, str(value)) for name, value in known if value is not None)
+
+
+def offers(node: Node, huge_pages: int | None) -> Pairs:
+    """Return what a node has for guests by name, as attributes that placement reads; ``huge_pages`` are of 2 MiB."""
+    said = {
+        "has-networks": node.networks,
+        "has-devices": node.devices,
+        "has-storage": node.storage,
+        "has-cpu": node.cpu,
+    }
+    pages = () if huge_pages is None else (("huge-pages", f"2048:{2 * huge_pages}" if huge_pages else NOTHING),)
+    # An attribute without a value is none for pcs.
+    return (*((name, ",".join(names) or NOTHING) for name, names in said.items() if names is not None), *pages)
 
 
 def _disks(guest: Guest) -> Iterator[Constraint]:

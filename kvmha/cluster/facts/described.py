@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kvmha.cluster import render
+from kvmha.cluster.configuration.running import offers
 from kvmha.cluster.facts.reading import of_files, sbd_from
 from kvmha.cluster.facts.records import DESCRIPTION, Facts, GuestFacts, Sbd
 from kvmha.tools import booth_conf, drbd_conf, sbd
@@ -40,6 +41,7 @@ def with_description(facts: Facts, wanted: ClusterDescription) -> Facts:
         guests=tuple(_guest(guest, said[guest.id]) if guest.id in said else guest for guest in facts.guests),
         bandwidth_mib_s=float(wanted.migration.bandwidth),
         node_memory={**facts.node_memory, **memory},
+        node_offers={node.name: dict(offers(node, wanted.hosts.hugepages)) for node in wanted.nodes},
     )
 
 

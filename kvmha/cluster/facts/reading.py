@@ -24,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kvmha.policy.guest_needs import GuestNeeds
     from kvmha.policy.node import NodeFacts
     from kvmha.tools.booth_conf import BoothConf
     from kvmha.tools.cib import Resource
@@ -119,10 +120,13 @@ def _device(section: Section, nodes: int) -> Device:
 def guests_of(facts: Facts) -> tuple[GuestFacts, ...]:
     """Return the guests among the resources, with what the nodes' definitions or their utilization tell of them."""
     sizes: dict[str, int] = {}
+    needs: dict[str, GuestNeeds] = {}
     for node in facts.nodes:
         for definition in node.definitions or ():
             if definition.memory_mib:
                 sizes.setdefault(definition.path, definition.memory_mib)
+            if definition.needs is not None:
+                needs.setdefault(definition.path, definition.needs)
     followers = _followers_of_drbd(facts)
     return tuple(
         GuestFacts(
@@ -130,6 +134,7 @@ def guests_of(facts: Facts) -> tuple[GuestFacts, ...]:
             resource=resource,
             memory_mib=sizes.get(resource.params.get("config", "")) or _utilized(resource),
             is_on_drbd=resource.id in followers,
+            needs=needs.get(resource.params.get("config", "")),
         )
         for resource in facts.resources(GUEST_AGENTS)
     )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from kvmha.policy.guest_needs import GuestNeeds
     from kvmha.policy.node import NodeFacts
     from kvmha.tools.booth_conf import BoothConf
     from kvmha.tools.cib import Cib, Resource
@@ -152,6 +153,8 @@ class GuestFacts(Record):
     recovery_limit_s: float | None = None
     boot_s: float | None = None
     is_on_drbd: bool = False
+    needs: GuestNeeds | None = None
+    """What its definition needs of a host by name; None where nobody has read it."""
 
     @property
     def identity(self) -> str:
@@ -197,6 +200,8 @@ class Facts(Record):
     bandwidth_mib_s: float | None = None
     node_memory: Mapping[str, int] = {}
     """By node, MiB that its guests may use together."""
+    node_offers: Mapping[str, Mapping[str, str]] = {}
+    """By node, what a description says that it has for guests by name, as attributes of nodes say it."""
     has_migration_network: bool | None = None
 
     @property

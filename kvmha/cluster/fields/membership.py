@@ -53,6 +53,22 @@ NODE = (
            "guest where its memory does not fit."),
     amount("vcpu", "", 1, 100_000,
            help="Virtual CPUs that the guests may use on this node, together."),
+    Field(name="networks", shape="values", parse=words.offer,
+          help="Bridges, networks of libvirt's, and cards for a macvtap that it has for guests. What placement and N+1 "
+          "compare with the guests' definitions, as the three fields below: give each on all nodes, or on none.",
+          expects="a list of names without commas, such as [br0, br1]"),
+    Field(name="devices", shape="values", parse=words.offer,
+          help="Its own devices that a guest may have: PCI addresses, USB ids (vendor:product), UUIDs of mediated "
+          "devices. An empty list says that it has none.",
+          expects="a list of addresses, such as ['0000:03:00.0']"),
+    Field(name="storage", shape="values", parse=words.offer,
+          help="Where it reaches the disks of guests that are not on DRBD: folders, groups of volumes, devices, names "
+          "of pools.",
+          expects="a list of paths or pools, such as [/srv/guests, /dev/vg0]"),
+    Field(name="cpu", shape="values", parse=words.offer,
+          help="The models and features that its processors have, in libvirt's words, as far as guests' definitions "
+          "name them.",
+          expects="a list of models and features, such as [Skylake-Server, aes]"),
 )  # fmt: skip
 
 DEVICE = (

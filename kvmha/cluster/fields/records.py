@@ -21,7 +21,8 @@ class FenceDevice(Record):
 class Node(Record):
     """A host of the cluster; ``addresses`` has one address for each corosync link, in the links' order.
 
-    ``memory`` (MiB) and ``vcpu`` are what the guests of this node may use together.
+    ``memory`` (MiB) and ``vcpu`` are what the guests of this node may use together; ``networks``, ``devices``,
+    ``storage`` and ``cpu`` what it has for them, by name.
     """
 
     name: str
@@ -30,6 +31,10 @@ class Node(Record):
     migration_address: str | None
     memory: int | None
     vcpu: int | None
+    networks: tuple[str, ...] | None
+    devices: tuple[str, ...] | None
+    storage: tuple[str, ...] | None
+    cpu: tuple[str, ...] | None
 
 
 class QuorumDevice(Record):

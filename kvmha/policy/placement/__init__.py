@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from kvmha.policy.placement.fitting import Choice, choices, why_not
 from kvmha.policy.placement.mending import helps
+from kvmha.policy.placement.offers import not_looked_at
 from kvmha.policy.placement.reading import Shortage, of_snapshot, shortages
 from kvmha.policy.placement.records import (
     INFINITY,
@@ -25,8 +26,8 @@ from kvmha.policy.snapshot import Snapshot
 
 __all__ = [
     "INFINITY", "Choice", "Cluster", "GuestNeed", "Help", "HostRoom", "NPlusOne", "Plan", "Reason", "Shortage",
-    "Stranded", "Survey", "choices", "gib", "helps", "losses", "n_plus_one", "of_snapshot", "plan_of", "plans",
-    "shortages", "why_not",
+    "Stranded", "Survey", "choices", "gib", "helps", "losses", "n_plus_one", "not_looked_at", "of_snapshot", "plan_of",
+    "plans", "shortages", "why_not",
 ]  # fmt: skip
 
 MENDED = 4

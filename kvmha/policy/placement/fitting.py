@@ -72,12 +72,19 @@ def why_never(guest: GuestNeed, host: HostRoom) -> Iterator[Reason]:
     yield from _missing("cpu-feature", guest, host, guest.features, host.features, "its processors lack")
     yield from _missing("device", guest, host, guest.devices, host.devices, "it has no device")
     yield from _missing("network", guest, host, guest.networks, host.networks, "it has no network")
-    yield from _missing("storage", guest, host, guest.storage, host.storage, "it has no storage")
+    covered = tuple(path for path in guest.storage if any(_covers(each, path) for each in host.storage or ()))
+    there = None if host.storage is None else (*host.storage, *covered)
+    yield from _missing("storage", guest, host, guest.storage, there, "it has no storage")
     if guest.replicas is not None:
         disk = guest.replicas.get(host.name, "")
         if disk != UP_TO_DATE:
             what = f"replica of {guest.name}'s disk"
             yield _reason("replica", guest, host, f"its {what} is {disk}" if disk else f"it has no {what}")
+
+
+def _covers(folder: str, path: str) -> bool:
+    """Tell whether a path is in a folder, or in a group of volumes such as /dev/vg0."""
+    return path.startswith(f"{folder.rstrip('/')}/")
 
 
 def _missing(

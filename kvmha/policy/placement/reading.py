@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kvmha.policy.failover import UP_TO_DATE_SCORE
+from kvmha.policy.placement import offers
 from kvmha.policy.placement.fitting import CPUS, MEMORY, Bins
 from kvmha.policy.placement.records import INFINITY, UP_TO_DATE, Cluster, GuestNeed, HostRoom, gib
 from kvmha.policy.snapshot import GUEST, Snapshot
@@ -11,6 +12,7 @@ from kvmha.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from kvmha.policy.snapshot import Node, Resource
 
@@ -40,10 +42,13 @@ def of_snapshot(snapshot: Snapshot) -> Cluster:
             own[preference.node] = _sum(own.get(preference.node, 0), preference.score)
     paired = _pairings(snapshot)
     disks = _disks(snapshot)
+    kinds = offers.known(snapshot)
     return Cluster(
         hosts=tuple(_host(node) for node in snapshot.members),
         guests=tuple(
-            _guest(snapshot, guest, scores.get(guest.name, {}), paired.get(guest.name, ((), ())), disks)
+            _guest(snapshot, guest, scores.get(guest.name, {}), paired.get(guest.name, ((), ())), disks).replace(
+                **_needs(guest, kinds)
+            )
             for guest in guests
         ),
         utilization=_counted(snapshot) if counts else (),
@@ -64,6 +69,11 @@ def _host(node: Node) -> HostRoom:
         name=node.name,
         memory_mib=node.memory_mib,
         cpus=node.cpus,
+        huge_pages=offers.pools(node),
+        features=offers.listed(node, offers.FEATURE),
+        devices=offers.listed(node, offers.DEVICE),
+        networks=offers.listed(node, offers.NETWORK),
+        storage=offers.listed(node, offers.STORAGE),
         capacity=node.utilization,
         is_available=node.is_usable,
         why_unavailable=_state(node),
@@ -79,6 +89,22 @@ def _state(node: Node) -> str:
         "still joining": node.is_pending,
     }
     return next((word for word, holds in words.items() if holds), "")
+
+
+def _needs(guest: Resource, kinds: frozenset[str]) -> dict[str, Any]:
+    """Return what a guest needs by name, of the kinds of which a node says what it has."""
+    needs = guest.needs
+    if needs is None or not kinds:
+        return {}
+    fields = {
+        "networks": offers.NETWORK, "devices": offers.DEVICE, "storage": offers.STORAGE, "features": offers.FEATURE
+    }  # fmt: skip
+    found: dict[str, Any] = {name: offers.wanted(needs, kind) if kind in kinds else () for name, kind in fields.items()}
+    # Memory that is in pages of several sizes, or in part, counts as ordinary.
+    if offers.PAGES in kinds and len(needs.huge_pages) == 1:
+        ((size, mib),) = needs.huge_pages.items()
+        found["page_kib"] = int(size) if guest.memory_mib is not None and mib >= guest.memory_mib else 0
+    return found
 
 
 def _guest(

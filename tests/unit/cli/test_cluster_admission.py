@@ -34,6 +34,7 @@ def judged(mocker):
     def against(before, after, *, is_overridden=False, to_do=("web",), is_there=True):
         host = FakeHost()
         mocker.patch("kvmha.gather.cluster.snapshot_of", side_effect=[before, after])
+        mocker.patch("kvmha.gather.cluster.definitions_of", return_value=())
         comparison = SimpleNamespace(to_do=lambda: to_do)
         plan = SimpleNamespace(is_there=is_there, refused=(), before="<b/>", result="<r/>", comparison=comparison)
         said = cluster_admission.against(host, plan, name="lab", is_overridden=is_overridden)

@@ -10,6 +10,8 @@ from kvmha.cluster import configuration, description
 from kvmha.cluster.configuration.parts import Colocation, Location, Order
 from kvmha.host import Host
 from kvmha.policy import timing
+from kvmha.policy.placement import offers
+from kvmha.policy.snapshot import Node
 
 NODES = "nodes: [{name: n1, addresses: [10.0.0.1]%s}, {name: n2, addresses: [10.0.0.2]%s}%s]\n"
 FENCED = ", fencing: {agent: fence_ipmilan}"
@@ -142,6 +144,33 @@ def test_a_watchdog_alone_is_no_resource_but_a_time_and_a_level():
 
 
 GUEST = TRIO + "guests:\n  - {name: web1, config: /x.xml%s}\n  - {name: web2, config: /y.xml}\n"
+
+
+def test_what_a_node_has_for_guests_by_name_are_attributes_of_it():
+    said = "networks: [br0, lan], devices: ['0000:03:00.0'], storage: [/srv/guests, /dev/vg0], cpu: [aes]"
+    text = PAIR.replace("{name: n1,", f"{{name: n1, {said},").replace("{name: n2,", "{name: n2, devices: [],")
+    first, second = made(f"{text}hosts: {{hugepages: 1024}}\n").nodes
+    pages = {"huge-pages": "2048:2048"}
+    assert dict(first.attributes) == {
+        "has-networks": "br0,lan", "has-devices": "0000:03:00.0", "has-storage": "/srv/guests,/dev/vg0",
+        "has-cpu": "aes", **pages,
+    }  # fmt: skip
+    assert dict(second.attributes) == {"has-devices": "none", **pages}
+    assert made(PAIR).nodes[0].attributes == ()
+    assert dict(made(f"{PAIR}hosts: {{hugepages: 0}}\n").nodes[0].attributes) == {"huge-pages": "none"}
+    # What is written is what placement reads.
+    node = Node(name="n1", attributes=dict(first.attributes))
+    assert {kind: offers.listed(node, kind) for kind in offers.ATTRIBUTES} == {
+        "network": ("br0", "lan"), "device": ("0000:03:00.0",), "storage": ("/srv/guests", "/dev/vg0"),
+        "cpu-feature": ("aes",), "huge-pages": ("2048:2048",),
+    }  # fmt: skip
+    assert offers.listed(Node(name="n2", attributes=dict(second.attributes)), offers.DEVICE) == ()
+
+
+@pytest.mark.parametrize("name", ["br 0", "a,b", "", "$(id)", "'x'"])
+def test_a_name_that_an_attribute_would_take_apart_is_refused(name):
+    with pytest.raises(description.DescriptionError, match="networks"):
+        made(PAIR.replace("{name: n1,", f'{{name: n1, networks: ["{name}"],'))
 
 
 def test_timeouts_follow_the_guest():
