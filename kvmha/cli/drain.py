@@ -8,21 +8,18 @@ import sys
 
 from kvmha import journal
 from kvmha.cli.migrate import sentence
-from kvmha.cli.moving import admission, decided, forecasting
+from kvmha.cli.moving import admission, decided, forecasting, replicas
 from kvmha.cli.moving.sight import Sight
 from kvmha.cli.moving.through_pacemaker import MOVED, RESTARTED, Move
 from kvmha.cli.moving.watching import Watch
 from kvmha.errors import UserError
 from kvmha.host import CommandError
 from kvmha.policy import draining, migration, movability
-from kvmha.policy.failover import UP_TO_DATE_SCORE
-from kvmha.policy.snapshot import score_of
 from kvmha.record import plain
 from kvmha.tools import cib, crm_attribute, crm_resource, drbd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
     from kvmha.host import Host
@@ -36,9 +33,6 @@ EMPTY_LIMIT = 300.0
 """Seconds in which what is no guest leaves a node that is put into standby."""
 
 LIMIT = 30.0
-
-SCORE = "drbd-promotion-score-"
-"""How the attribute of a node begins that has a replica's score (kvmha/resources/drbd)."""
 
 GONE = (MOVED, RESTARTED)
 
@@ -151,19 +145,13 @@ def _data_loss(sight: Sight, node: str) -> list[str]:
             is_safe = replica.is_up_to_date or any(peer.is_up_to_date for peer in elsewhere)
         if not is_safe:
             found.append(f"DRBD resource {replica.resource} would be left without an UpToDate copy")
-    current = {each.name: _current(each.attributes) for each in sight.status.nodes if each.is_online}
+    current = {each.name: replicas.up_to_date(each.attributes) for each in sight.status.nodes if each.is_online}
     elsewhere_current = {disk for name, disks in current.items() if name != node for disk in disks}
     found += [
         f"DRBD resource {disk} would be left without an UpToDate copy, by its promotion scores"
         for disk in sorted(current.get(node, set()) - elsewhere_current - seen)
     ]
     return found
-
-
-def _current(attributes: Mapping[str, str]) -> set[str]:
-    """Return the DRBD resources that a node has up to date, by the scores in its attributes."""
-    scores = {name[len(SCORE) :]: score_of(text) for name, text in attributes.items() if name.startswith(SCORE)}
-    return {disk for disk, score in scores.items() if score is not None and score >= UP_TO_DATE_SCORE}
 
 
 class Drain:

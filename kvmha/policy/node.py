@@ -103,19 +103,19 @@ class NodeFacts(Record):
 
 def from_plain(values: Mapping[str, Any]) -> NodeFacts:
     """Return the facts that ``record.plain`` has made of NodeFacts. Raises KeyError, TypeError or ValueError."""
-    inner = {"units": Unit, "addresses": LinkAddress, "definitions": Definition}
+    inner = {"units": Unit, "addresses": LinkAddress, "definitions": _definition}
     made = dict(values)
     for name, kind in inner.items():
         if made.get(name) is not None:
             made[name] = tuple(kind(**_tuples(each)) for each in made[name])
-    if made.get("definitions") is not None:
-        made["definitions"] = tuple(
-            each if each.needs is None else each.replace(needs=GuestNeeds(**_tuples(each.needs)))
-            for each in made["definitions"]
-        )
     if made.get("watchdog") is not None:
         made["watchdog"] = Watchdog(**made["watchdog"])
     return NodeFacts(**_tuples(made))
+
+
+def _definition(**values: Any) -> Definition:
+    needs = values.get("needs")
+    return Definition(**{**values, "needs": None if needs is None else GuestNeeds(**_tuples(needs))})
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from kvmha.cli.moving import local_disks, path
+from kvmha.cli.moving import local_disks, path, replicas
 from kvmha.errors import UserError
 from kvmha.host import CommandError
 from kvmha.ocf.env import OcfEnv
 from kvmha.policy import migration
 from kvmha.policy.model import GuestIdentity
 from kvmha.resources.virtual_domain import VirtualDomain, migration_order
-from kvmha.tools import cib, crm_mon, domain_devices, domain_xml, drbd, proc_stat, ssh
+from kvmha.tools import cib, crm_mon, domain_devices, domain_xml, proc_stat, ssh
 from kvmha.tools.libvirtd import Libvirt, LibvirtError
 
 TYPE_CHECKING = False
@@ -30,8 +30,6 @@ ASK_LIMIT = 30.0
 
 STEAL_LIMIT = 8.0
 """Seconds to see what another node loses to its own host."""
-
-DRBD_MAJOR = 147
 
 
 class GuestSight:
@@ -171,7 +169,7 @@ class Sight:
             is_quorate=self.status.is_quorate,
             here=self._libvirt(guest, source, ""),
             there=there,
-            drbd=self._drbd(xml, source, target),
+            drbd=replicas.of_guest(self, guest.name, _block_devices(xml), source=source, target=target),
             local_files=local_disks.on_local_file_systems(self, xml) if source == self.here else {},
             path=path.look(self.host, guest, target, here=self.here, is_let_in=is_let_in, measures=self.measures_path),
         )
@@ -257,27 +255,6 @@ class Sight:
             return None
         return proc_stat.parse_twice(done.out) if done.rc == 0 else None
 
-    def _drbd(self, xml: str, source: str, target: str) -> tuple[migration.Disk, ...]:
-        """Return the guest's disks on DRBD, where this node is one of the two and so can tell."""
-        if self.here not in (source, target) or not xml:
-            return ()
-        paths = [disk.path for disk in _needs(xml).disks if disk.kind == "block" and not disk.is_read_only]
-        numbers = {path: _tried_path(self.host, path) for path in paths}
-        minors = {minor: path for path, (major, minor) in numbers.items() if major == DRBD_MAJOR}
-        found: list[migration.Disk] = []
-        for replica in drbd.replicas(self.host) if minors else ():
-            for minor in set(replica.minors) & set(minors):
-                peers = [peer for peer in replica.peers if peer.name == target or len(replica.peers) == 1]
-                if self.here == target:
-                    disks = tuple(volume.disk for volume in replica.volumes)
-                    is_connected = any(peer.connection == "Connected" for peer in replica.peers)
-                else:
-                    disks = tuple(volume.disk for peer in peers for volume in peer.volumes)
-                    is_connected = any(peer.connection == "Connected" for peer in peers)
-                worst = next((disk for disk in disks if disk != "UpToDate"), "UpToDate" if disks else "unknown")
-                found.append(migration.Disk(name=minors[minor], is_connected=is_connected, disk_there=worst))
-        return tuple(found)
-
 
 def _described(guest: GuestSight, xml: str, state: str) -> migration.Guest:
     needs = _needs(xml) if xml else domain_xml.Needs(memory_kib=0)
@@ -299,6 +276,11 @@ def _described(guest: GuestSight, xml: str, state: str) -> migration.Guest:
     )
 
 
+def _block_devices(xml: str) -> list[str]:
+    found = _needs(xml).disks if xml else ()
+    return [disk.path for disk in found if disk.kind == "block" and not disk.is_read_only]
+
+
 def _needs(xml: str) -> domain_xml.Needs:
     try:
         return domain_xml.parse_needs(xml)
@@ -312,10 +294,3 @@ def _tried(ask: Callable[[], T]) -> T | None:
         return ask()
     except (LibvirtError, CommandError):
         return None
-
-
-def _tried_path(host: Host, path: str) -> tuple[int, int]:
-    try:
-        return host.device_number(path)
-    except OSError:
-        return 0, 0

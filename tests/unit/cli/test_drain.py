@@ -8,6 +8,7 @@ import pytest
 
 from kvmha.cli import drain
 from kvmha.cli.main import main
+from kvmha.cli.moving import replicas
 from kvmha.policy import draining
 from kvmha.tools import drbd
 from kvmha.tools.crm_mon import NodeStatus
@@ -41,7 +42,7 @@ def asked(mocker):
     return ask
 
 
-SCORE = "drbd-promotion-score-r1"
+SCORE = f"{replicas.SCORE}r1"
 
 
 def seen_from_elsewhere(**scores: str):

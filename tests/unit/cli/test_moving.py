@@ -149,3 +149,35 @@ def test_where_a_size_is_not_known_placement_forbids_nothing():
     assert admission.is_known(placement.Cluster(hosts=(host,), guests=(guest,)))
     assert not admission.is_known(placement.Cluster(hosts=(host.replace(memory_mib=None),), guests=(guest,)))
     assert not admission.is_known(placement.Cluster(hosts=(host,), guests=(guest.replace(memory_mib=None),)))
+
+
+ON_DRBD = CIB.replace(
+    "</resources><constraints/>",
+    '<primitive id="primary" class="ocf" provider="kvmha" type="DRBDPrimary"><instance_attributes id="p">'
+    '<nvpair id="p-r" name="drbd_resource" value="r1"/></instance_attributes></primitive></resources>'
+    '<constraints><rsc_colocation id="c" rsc="web1" with-rsc="primary" score="INFINITY"/></constraints>',
+)
+SCORES = (
+    '</resources><node_attributes><node name="n2"><attribute name="drbd-promotion-score-r1" value="{0}"/></node>'
+    "</node_attributes></pacemaker-result>"
+)
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        ("10000", "r1 is connected, and UpToDate on n2"),
+        ("1000", "r1 is not connected to n2"),
+        ("10", "r1 is not known to be UpToDate on n2"),
+    ],
+)
+def test_from_a_node_that_is_neither_source_nor_target_promotion_scores_tell_of_the_disk(
+    host, libvirt, capsys, score, said
+):
+    host.files["/proc/sys/kernel/hostname"] = b"n3\n"
+    host.commands[cib.query_argv()] = ON_DRBD
+    shown = STATUS.format(online="true", standby="false").replace("</nodes>", '<node name="n3" online="true"/></nodes>')
+    host.commands[crm_mon.ARGV] = shown.replace("</resources></pacemaker-result>", SCORES.format(score))
+    main(["preflight", "web1", "--to", "n2", "--json"], host)
+    (target,) = json.loads(capsys.readouterr().out)["targets"]
+    assert any(said in reason["said"] for reason in target["reasons"])
