@@ -26,6 +26,9 @@ OPTIONS = [
     {"auto_tie_breaker": True, "tie_breaker": "2 3", "wait_for_all": True},
     {"last_man_standing": True, "wait_for_all": True},
     {"last_man_standing": True, "auto_tie_breaker": True, "wait_for_all": True},
+    {"expected_votes": 2},
+    {"expected_votes": 6},
+    {"expected_votes": 6, "wait_for_all": True},
 ]
 NAMES = {"tie_breaker": "auto_tie_breaker_node"}
 
