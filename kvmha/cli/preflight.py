@@ -9,7 +9,7 @@ import sys
 from kvmha.errors import UserError
 from kvmha.policy import migration, movability
 from kvmha.record import plain
-from kvmha.tools import domain_devices
+from kvmha.tools import domain_devices, domain_xml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ def _definition(args: argparse.Namespace, host: Host) -> int:
         raise UserError(f"{args.domain_xml}: {error.strerror}") from None
     try:
         reasons = movability.judge(domain_devices.parse(text))
+        # libvirt defines nothing without a name, and needs no entities either.
+        domain_xml.parse_identity(text.encode())
     except ValueError as error:
         raise UserError(f"{args.domain_xml} is no definition of a domain: {error}") from None
     verdict = movability.verdict(reasons)

@@ -139,6 +139,8 @@ def test_a_definition_that_is_none_is_refused(host, capsys):
     assert refused(host, capsys, "preflight", "--domain-xml", "/none") == "/none: No such file or directory"
     host.files["/tmp/x.xml"] = b"<network/>"
     assert "is no definition of a domain" in refused(host, capsys, "preflight", "--domain-xml", "/tmp/x.xml")
+    host.files["/tmp/x.xml"] = b"<domain><devices/></domain>"
+    assert "it has no <name>" in refused(host, capsys, "preflight", "--domain-xml", "/tmp/x.xml")
     assert "name a guest" in refused(host, capsys, "preflight")
     assert "--to names a node" in refused(host, capsys, "preflight", "--domain-xml", "/tmp/x.xml", "--to", "n2")
 
