@@ -6,9 +6,16 @@ crm_simulate of the same release prints for them.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import os
+import pty
 import re
+import struct
+import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -250,6 +257,49 @@ def test_watching_follows_the_cluster_and_outlives_its_silence(watched):
         (False, True),
         (False, False),
     ]
+
+
+WATCH = """\
+from tests.contract import test_recorded_status as recorded
+host = recorded.machine("well")
+left = [1, 2]
+def sleep(_seconds):
+    left.pop() if left else (_ for _ in ()).throw(KeyboardInterrupt)
+host.sleep = sleep
+raise SystemExit(recorded.main(["status", "--cib", "/cib.xml", "--corosync-conf", "/corosync.conf", "--watch"], host))
+"""
+
+
+@pytest.mark.parametrize("rows", [40, 12])
+def test_watching_fills_a_terminal_of_80_columns_and_gives_it_back(rows):
+    """A real one, as ssh makes it; of a screen that is too low the verdicts are at the top."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 80, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(Path(__file__).parents[2])}
+    for name in ("COLUMNS", "LINES", "NO_COLOR"):
+        environment.pop(name, None)
+    child = subprocess.Popen([sys.executable, "-c", WATCH], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    heard = b""
+    while True:
+        try:
+            more = os.read(ours, 65536)
+        except OSError:
+            # The other side of a terminal has gone (pty(7)).
+            break
+        if not more:
+            break
+        heard += more
+    os.close(ours)
+    assert child.wait(timeout=30) == 1
+    text = heard.decode()
+    assert text.count("\x1b[?1049h") == text.count("\x1b[?1049l") == 1
+    # A new frame begins at the top, without a new line.
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text.replace("\x1b[H", "\n"))
+    shown = [line for line in re.split(r"[\r\n]+", plain) if line.strip()]
+    assert max(map(len, shown)) <= 80
+    assert any(line.startswith("quorum") for line in shown)
+    assert any("back after" in line for line in shown) == (rows == 40)
 
 
 def test_a_cluster_that_never_answered_is_not_watched(monkeypatch, capsys):
