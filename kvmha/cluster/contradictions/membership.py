@@ -48,7 +48,7 @@ def wrong_nodes(values: dict[str, Any]) -> Faults:
 def partly_given(values: dict[str, Any]) -> Faults:
     """What a node says about itself for placement and moves counts only if all of them say it."""
     nodes = values.get("nodes") or ()
-    for field in ("migration_address", "memory", "vcpu"):
+    for field in ("migration_address", "memory", "vcpu", "networks", "devices", "storage", "cpu"):
         having = [node.get(field) is not None for node in nodes if field in node]
         if any(having) and not all(having):
             number = having.index(False)

@@ -148,14 +148,17 @@ GUEST = TRIO + "guests:\n  - {name: web1, config: /x.xml%s}\n  - {name: web2, co
 
 def test_what_a_node_has_for_guests_by_name_are_attributes_of_it():
     said = "networks: [br0, lan], devices: ['0000:03:00.0'], storage: [/srv/guests, /dev/vg0], cpu: [aes]"
-    text = PAIR.replace("{name: n1,", f"{{name: n1, {said},").replace("{name: n2,", "{name: n2, devices: [],")
+    other = "networks: [br0], devices: [], storage: [/srv/guests], cpu: []"
+    text = PAIR.replace("{name: n1,", f"{{name: n1, {said},").replace("{name: n2,", f"{{name: n2, {other},")
     first, second = made(f"{text}hosts: {{hugepages: 1024}}\n").nodes
     pages = {"huge-pages": "2048:2048"}
     assert dict(first.attributes) == {
         "has-networks": "br0,lan", "has-devices": "0000:03:00.0", "has-storage": "/srv/guests,/dev/vg0",
         "has-cpu": "aes", **pages,
     }  # fmt: skip
-    assert dict(second.attributes) == {"has-devices": "none", **pages}
+    assert dict(second.attributes) == {
+        "has-networks": "br0", "has-devices": "none", "has-storage": "/srv/guests", "has-cpu": "none", **pages
+    }  # fmt: skip
     assert made(PAIR).nodes[0].attributes == ()
     assert dict(made(f"{PAIR}hosts: {{hugepages: 0}}\n").nodes[0].attributes) == {"huge-pages": "none"}
     # What is written is what placement reads.
