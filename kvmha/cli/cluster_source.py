@@ -73,9 +73,7 @@ def load(args: argparse.Namespace, host: Host, folder: str, *, remedy: str = REM
         status = crm_mon.look(host, timeout=LOOK_LIMIT_S)
         if conf is None and host.exists(corosync_conf.PATH):
             conf = host.read(corosync_conf.PATH)
-    if args.definitions and not _is_folder(host, args.definitions):
-        raise UserError(f"--definitions: {args.definitions} is no folder; give that of the guests' definitions")
-    nodes = definitions_of(host, text, source, args.definitions) if args.definitions or not args.cib else ()
+    nodes = definitions_of(host, text, source, _folder(args, host)) if args.definitions or not args.cib else ()
     device: list[bool | None] = [None] if args.cib else []
     configured = Configured()
 
@@ -88,11 +86,7 @@ def load(args: argparse.Namespace, host: Host, folder: str, *, remedy: str = REM
         except corosync_conf.CorosyncConfError as error:
             raise UserError(f"{args.corosync_conf or args.cib or corosync_conf.PATH}: {error}") from None
         _check_voters(found, args.corosync_conf, args.cib)
-        if wanted is not None and found.cluster and wanted.cluster != found.cluster:
-            raise UserError(
-                f"{args.description} describes the cluster {wanted.cluster}, and this one is {found.cluster}; give its "
-                "own, or none"
-            )
+        _check_description(found, wanted, args.description)
         if found.quorum is not None and found.quorum.device is not None:
             # Asked once, and only where there is one.
             device.extend([] if device else [is_device_alive(host)])
@@ -147,11 +141,24 @@ def text_of(host: Host, path: str) -> str:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _is_folder(host: Host, path: str) -> bool:
+def _check_description(snapshot: Snapshot, wanted: ClusterDescription | None, path: str | None) -> None:
+    """Raise UserError for the description of another cluster."""
+    if wanted is not None and snapshot.cluster and wanted.cluster != snapshot.cluster:
+        raise UserError(
+            f"{path} describes the cluster {wanted.cluster}, and this one is {snapshot.cluster}; give its own, or none"
+        )
+
+
+def _folder(args: argparse.Namespace, host: Host) -> str | None:
+    """Return the folder of definitions that was named. Raises UserError for what is none."""
+    path: str | None = args.definitions
     try:
-        return host.kind(path) == "folder"
+        is_folder = not path or host.kind(path) == "folder"
     except OSError:
-        return False
+        is_folder = False
+    if not is_folder:
+        raise UserError(f"--definitions: {path} is no folder; give that of the guests' definitions")
+    return path
 
 
 def with_history(snapshot: Snapshot, status: crm_mon.ClusterStatus | None) -> Snapshot:
