@@ -10,7 +10,7 @@ from kvmha.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 
@@ -103,7 +103,7 @@ class NodeFacts(Record):
 
 def from_plain(values: Mapping[str, Any]) -> NodeFacts:
     """Return the facts that ``record.plain`` has made of NodeFacts. Raises KeyError, TypeError or ValueError."""
-    inner = {"units": Unit, "addresses": LinkAddress, "definitions": _definition}
+    inner: dict[str, Callable[..., Any]] = {"units": Unit, "addresses": LinkAddress, "definitions": _definition}
     made = dict(values)
     for name, kind in inner.items():
         if made.get(name) is not None:
