@@ -46,9 +46,7 @@ def of_snapshot(snapshot: Snapshot) -> Cluster:
     return Cluster(
         hosts=tuple(_host(node) for node in snapshot.members),
         guests=tuple(
-            _guest(snapshot, guest, scores.get(guest.name, {}), paired.get(guest.name, ((), ())), disks).replace(
-                **_needs(guest, kinds)
-            )
+            _guest(snapshot, guest, scores.get(guest.name, {}), paired.get(guest.name, ((), ())), disks, kinds)
             for guest in guests
         ),
         utilization=_counted(snapshot) if counts else (),
@@ -94,7 +92,7 @@ def _state(node: Node) -> str:
 def _needs(guest: Resource, kinds: frozenset[str]) -> dict[str, Any]:
     """Return what a guest needs by name, of the kinds of which a node says what it has."""
     needs = guest.needs
-    if needs is None or not kinds:
+    if needs is None:
         return {}
     fields = {
         "networks": offers.NETWORK, "devices": offers.DEVICE, "storage": offers.STORAGE, "features": offers.FEATURE
@@ -113,10 +111,11 @@ def _guest(
     scores: Mapping[str, int],
     paired: tuple[tuple[str, ...], tuple[str, ...]],
     disks: Mapping[str, Mapping[str, str]],
+    kinds: frozenset[str],
 ) -> GuestNeed:
     opts_in = snapshot.properties.get("symmetric-cluster", "true").strip().lower() in ("false", "off", "no", "n", "0")
     together, apart = paired
-    return GuestNeed(
+    made = GuestNeed(
         name=guest.name,
         memory_mib=guest.memory_mib,
         cpus=guest.cpus or 0,
@@ -129,6 +128,8 @@ def _guest(
         priority=guest.priority,
         node=guest.nodes[0] if guest.nodes else "",
     )
+    # Most clusters say nothing of their nodes, and a record that is made anew costs as much as the first one.
+    return made.replace(**_needs(guest, kinds)) if kinds and guest.needs is not None else made
 
 
 def _joined(states: list[Mapping[str, str]]) -> dict[str, str]:
