@@ -163,9 +163,13 @@ def _met_at(course: Course, node: str) -> float | None:
 
 
 def _all_run(course: Course) -> bool:
+    """Tell whether what ran before runs, and not on the target as it was before that has gone."""
     status, stage = course.seen.status, course.stage
     if status is None:
         return False
+    # It was gone, or nobody would ask; one that boots at once may have its guests before anybody else does.
+    target = status.node(course.order.node)
+    is_back = target is not None and target.is_online and not target.is_unclean and not target.is_pending
     # Where it should run nobody is asked: what should stay down, does.
     down = {fate.name for fate in stage.expected.fates if not fate.nodes}
     for resource in course.before.status.resources:
@@ -174,7 +178,9 @@ def _all_run(course: Course) -> bool:
         if not is_ours or not resource.nodes or name in down:
             continue
         now = status.resource(name)
-        if now is None or not now.nodes or now.nodes == (course.order.node,) or now.pending:
+        if now is None or not now.nodes or now.pending:
+            return False
+        if now.nodes == (course.order.node,) and not is_back:
             return False
     return not silent(course)
 

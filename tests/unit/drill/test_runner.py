@@ -47,6 +47,8 @@ class World:
         self.is_fenceable = True
         self.failed = ""
         self.returns_after = 20.0
+        self.comes_home = False
+        """The node boots so fast that its guest is started there, and nowhere else."""
 
     def fenced(self, now):
         takes = self.fault in ("corosync-killed", "links-cut") and self.is_fenceable
@@ -61,7 +63,7 @@ class World:
         fenced, gone = self.fenced(now), self.is_away(now) and now - self.struck_at > 2
         return STATUS.format(
             online="false" if gone else "true", unclean="true" if gone and not fenced else "false",
-            place="n1" if fenced else "n2", fenced=FENCED if fenced else "",
+            place="n1" if fenced and not self.comes_home else "n2", fenced=FENCED if fenced else "",
         )  # fmt: skip
 
 
@@ -143,10 +145,12 @@ class Nodes:
     def read(self, seconds):
         world, found = self.host.world, []
         self.host.sleep(seconds)
-        place = "n1" if world.fault and world.fenced(self.host.clock) else "n2"
+        is_new = world.fault and world.fenced(self.host.clock)
+        place = "n1" if is_new and not world.comes_home else "n2"
         for node in self.nodes:
             runs = node == place or (world.twice and world.fault)
-            guests = {UUID: {"name": "web2", "pid": 700, "executes": True}} if runs else {}
+            runs = runs and not (world.comes_home and world.is_away(self.host.clock))
+            guests = {UUID: {"name": "web2", "pid": 701 if is_new else 700, "executes": True}} if runs else {}
             found.append((node, {"at": self.host.clock, "guests": guests, "addresses": []}))
         return found
 
@@ -183,6 +187,16 @@ def test_a_node_is_taken_away_and_what_it_ran_runs_elsewhere():
     (web2,) = outcome.recoveries
     assert (web2.name, web2.node) == ("web2", "n1")
     assert web2.process_up > 4
+
+
+def test_a_node_that_is_back_before_its_guest_was_started_elsewhere_has_it_again():
+    world = World()
+    world.comes_home, world.returns_after = True, 6.0
+    outcome = made(Machine(world), "corosync-killed").run()
+    assert (outcome.result, outcome.breaches) == (PASSED, ()), outcome.said
+    (web2,) = outcome.recoveries
+    assert web2.node == "n2"
+    assert web2.process_up > 6
 
 
 def test_a_guest_that_runs_twice_ends_it_at_once():
