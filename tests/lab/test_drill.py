@@ -327,11 +327,12 @@ def test_a_guest_whose_disk_forgets_breaks_an_invariant(drill, with_disk):
 
 
 ABORTED = """\
-kvmha drill run link-cut --node n2 --hold 200 {gates} --json >/tmp/drill.json 2>/tmp/drill.log &
-for _ in $(seq 100); do
-    grep -q '"state": "struck"' {folder}/*-link-cut.json 2>/dev/null && break
-    sleep 0.3
+kvmha drill run link-cut --node n2 --hold {hold} {gates} --json >/tmp/drill.json 2>/tmp/drill.log &
+for _ in $(seq 200); do
+    grep -q '"state": "{state}"' {folder}/*-link-cut.json 2>/dev/null && break
+    sleep 0.1
 done
+kvmha drill at-node hello
 kvmha drill list >/dev/null
 kvmha drill abort
 wait
@@ -339,9 +340,13 @@ wait
 
 
 @pytest.mark.slow
-def test_a_drill_that_is_aborted_is_undone_and_says_so(drill):
-    script = ABORTED.format(gates=" ".join(GATES), folder=journal.FOLDER)
+@pytest.mark.parametrize(("state", "hold"), [(journal.STRUCK, 200), (journal.UNDONE, 2)])
+def test_a_drill_that_is_aborted_is_undone_and_says_so(drill, state, hold):
+    drill.cluster.run(RUNNER, "sh", "-c", f"rm -f {journal.FOLDER}/*-link-cut.*")
+    script = ABORTED.format(gates=" ".join(GATES), folder=journal.FOLDER, state=state, hold=hold)
     said = drill.cluster.run(RUNNER, "bash", "-c", script, timeout=200, ok=None).out
+    assert json.loads(said.splitlines()[0])["drill"].endswith("-link-cut"), "the other nodes hear of it"
+    assert "ending the drill" in said
     assert "no drill is under way" in said
     rules = ("nft", "list", "table", "inet", faults.TABLE)
     assert drill.cluster.run(TARGET, *rules, ok=None).rc != 0
