@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from kvmha.drill import catalogue, faults, journal
@@ -66,6 +68,8 @@ def nothing_left(cluster):
         assert not units.strip(), f"{node}: {units}"
         stopped = cluster.run(node, "sh", "-c", "ps -eo stat,comm | grep '^T' || true").out
         assert not stopped.strip(), f"{node}: {stopped}"
+        commands = cluster.run(node, "sh", "-c", f"grep -lsz '^{journal.MARK}=' /proc/[0-9]*/environ || true").out
+        assert not commands.strip(), f"{node}: what a drill has started runs on: {commands}"
     said = cluster.run(RUNNER, "cibadmin", "--query").out
     assert "cli-" not in said, "a move has left a constraint"
     assert 'name="standby" value="on"' not in said
@@ -85,6 +89,67 @@ def test_a_full_file_system_is_emptied_again(drill):
         nothing_left(cluster)
     finally:
         cluster.run(TARGET, "umount", "--lazy", SMALL)
+
+
+CONF = "/etc/corosync/corosync.conf"
+SERVER = "n3"
+DEVICE = """\
+    device {
+        model: net
+        net {
+            host: %s
+            algorithm: lms
+            tls: off
+        }
+    }
+"""
+
+
+@pytest.fixture
+def with_quorum_device(drill):
+    """A quorum device for the cluster. Its machine is one of the nodes, which is enough to lose it."""
+    cluster = drill.cluster
+    before = cluster.run(RUNNER, "cat", CONF).out
+    device = DEVICE % cluster.plan.node(SERVER).addresses[0]
+    changed = re.sub(r"(?m)^quorum\s*\{\n", lambda found: found[0] + device, before)
+
+    def spread(text):
+        for node in cluster.nodes:
+            cluster.run(node, "sh", "-c", f"cat >{CONF}", given=text)
+        cluster.run(RUNNER, "corosync-cfgtool", "-R")
+
+    # Nobody makes certificates for a device that lives for a minute.
+    start = "echo 'COROSYNC_QNETD_OPTIONS=\"-s off\"' >/etc/default/corosync-qnetd; systemctl start corosync-qnetd"
+    try:
+        cluster.run(SERVER, "sh", "-c", start)
+        spread(changed)
+        for node in cluster.nodes:
+            cluster.run(node, "systemctl", "start", "corosync-qdevice")
+        cluster.wait("all nodes have it", lambda: all(has_device(cluster, node) for node in cluster.nodes), limit=60)
+        yield
+    finally:
+        for node in cluster.nodes:
+            cluster.run(node, "systemctl", "stop", "corosync-qdevice", ok=None)
+        spread(before)
+        cluster.run(SERVER, "systemctl", "stop", "corosync-qnetd", ok=None)
+
+
+def has_device(cluster, node):
+    return "Connected" in cluster.run(node, "corosync-qdevice-tool", "-s", ok=None).out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_nobody_notices_that_the_quorum_device_is_lost(drill, with_quorum_device):
+    cluster = drill.cluster
+    begun = int(float(cluster.run(RUNNER, "date", "+%s").out))
+    outcome = drill.run("qdevice-lost")
+    assert (outcome["result"], outcome["breaches"]) == ("passed", []), (outcome["said"], outcome["log"])
+    for node in cluster.nodes:
+        journal_of = ("journalctl", "--unit=corosync-qdevice", "--no-pager", f"--since=@{begun}")
+        assert "echo reply" in cluster.run(node, *journal_of).out, "its server was never missed"
+    cluster.wait("all nodes have it again", lambda: all(has_device(cluster, node) for node in cluster.nodes), limit=60)
+    nothing_left(cluster)
 
 
 KILLED = """\
